@@ -1,0 +1,1 @@
+//! A WebSocket client with the same endpoints and sessions as the server.

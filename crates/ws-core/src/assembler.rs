@@ -1,0 +1,178 @@
+//! Parts of frames in, messages out (RFC 6455 §5.4).
+//!
+//! Holds at most one message, which [`Limits`] bounds: the limit is counted here, after every
+//! extension has run. A message that lay whole in the read buffer is handed on as it is; any other
+//! is put together in a buffer that grows with what has arrived. Where pieces were asked for
+//! nothing is held but the beginning of a character.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    Event, Frame, FramePart, Limits, Message, MessageKind, OpCode, Partial, ProtocolError, utf8,
+};
+
+/// The message that is arriving.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    /// The message of which a part has come, and not the last.
+    message: Option<OpenMessage>,
+    /// What has come of it; of a text that is delivered in pieces, the unfinished character.
+    buffer: BytesMut,
+    /// Whether the message under way belongs to somebody who took its first frame.
+    skipping: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenMessage {
+    kind: MessageKind,
+    /// How many bytes of it have come.
+    len: u64,
+    /// Whether a piece of it has been delivered.
+    delivered: bool,
+}
+
+impl Assembler {
+    /// Takes the next part; returns the message that it completes.
+    pub(crate) fn push(
+        &mut self,
+        part: FramePart,
+        limits: &Limits,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let Some(message) = self.admit(&part, limits)? else {
+            return Ok(None);
+        };
+        if !part.ends_message() {
+            self.message = Some(message);
+            self.buffer.extend_from_slice(&part.payload);
+            return Ok(None);
+        }
+
+        self.message = None;
+        let payload = if self.buffer.is_empty() {
+            part.payload
+        } else {
+            self.buffer.extend_from_slice(&part.payload);
+            std::mem::take(&mut self.buffer).freeze()
+        };
+        Ok(Some(Event::Message(Message::from_validated(
+            message.kind,
+            payload,
+        ))))
+    }
+
+    /// Takes the next part; returns the piece that can be delivered of it.
+    pub(crate) fn push_partial(
+        &mut self,
+        part: FramePart,
+        limits: &Limits,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let Some(mut message) = self.admit(&part, limits)? else {
+            return Ok(None);
+        };
+        let last = part.ends_message();
+        let piece = match message.kind {
+            MessageKind::Text => self.whole_characters(part.payload),
+            MessageKind::Binary => part.payload,
+        };
+
+        let first = !message.delivered;
+        let wanted = last || !piece.is_empty();
+        message.delivered |= wanted;
+        self.message = (!last).then_some(message);
+        Ok(wanted.then(|| {
+            Event::Partial(Partial {
+                piece: Message::from_validated(message.kind, piece),
+                first,
+                last,
+            })
+        }))
+    }
+
+    /// Leaves the message that `frame` begins to whoever took the frame.
+    pub(crate) fn skip(&mut self, frame: &Frame) {
+        if frame.opcode != OpCode::Continuation {
+            self.skipping = true;
+        }
+        self.end_skipping(frame.fin);
+    }
+
+    /// The buffer that the rest of a frame is read into, past the parser; `None` unless a message
+    /// is being put together in it.
+    pub(crate) fn buffer(&mut self) -> Option<&mut BytesMut> {
+        self.message.is_some().then_some(&mut self.buffer)
+    }
+
+    /// Counts what has been read into the buffer; returns the message if that was its end.
+    pub(crate) fn recv_direct(
+        &mut self,
+        read: usize,
+        ends_message: bool,
+        limits: &Limits,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let Some(message) = self.message.as_mut() else {
+            return Ok(None);
+        };
+        count(message, read, limits)?;
+        if !ends_message {
+            return Ok(None);
+        }
+        let kind = message.kind;
+        self.message = None;
+        let payload = std::mem::take(&mut self.buffer).freeze();
+        Ok(Some(Event::Message(Message::from_validated(kind, payload))))
+    }
+
+    /// Counts a part against the limit of its message; `None` when the message is somebody else's.
+    fn admit(
+        &mut self,
+        part: &FramePart,
+        limits: &Limits,
+    ) -> Result<Option<OpenMessage>, ProtocolError> {
+        if self.skipping {
+            self.end_skipping(part.ends_message());
+            return Ok(None);
+        }
+        let begins = part.header.opcode.message_kind().map(|kind| OpenMessage {
+            kind,
+            len: 0,
+            delivered: false,
+        });
+        // The parser let no continuation pass that has nothing to continue.
+        let Some(mut message) = self.message.or(begins) else {
+            return Ok(None);
+        };
+        count(&mut message, part.payload.len(), limits)?;
+        Ok(Some(message))
+    }
+
+    const fn end_skipping(&mut self, fin: bool) {
+        if fin {
+            self.skipping = false;
+        }
+    }
+
+    /// As many whole characters as there are; the beginning of the next one is kept.
+    fn whole_characters(&mut self, payload: Bytes) -> Bytes {
+        if self.buffer.is_empty() {
+            let whole = payload.len() - utf8::unfinished_len(&payload);
+            self.buffer.extend_from_slice(&payload[whole..]);
+            return payload.slice(..whole);
+        }
+        let mut text = std::mem::take(&mut self.buffer);
+        text.extend_from_slice(&payload);
+        let whole = text.len() - utf8::unfinished_len(&text);
+        self.buffer.extend_from_slice(&text[whole..]);
+        text.truncate(whole);
+        text.freeze()
+    }
+}
+
+/// Adds to a message's length, up to its limit.
+fn count(message: &mut OpenMessage, bytes: usize, limits: &Limits) -> Result<(), ProtocolError> {
+    message.len += bytes as u64;
+    let max_bytes = limits.max_message_bytes(message.kind);
+    if message.len > max_bytes {
+        return Err(ProtocolError::MessageTooBig { max_bytes });
+    }
+    Ok(())
+}

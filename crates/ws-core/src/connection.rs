@@ -1,0 +1,367 @@
+//! Both arrows of the drawing and the machine between them (RFC 6455 §5–§8).
+//!
+//! A [`Connection`] holds what was read and not yet told, at most one incomplete message (or, for
+//! those who ask for frames, one incomplete frame besides), and nothing between two messages.
+
+use bytes::BytesMut;
+
+use crate::{
+    CloseFrame, Delivery, Demand, Event, ExtensionStack, Frame, FramePart, Limits, OpCode, Parsed,
+    Parser, ProtocolError, Role, Step, Utf8Validator,
+    assembler::Assembler,
+    collector::FrameCollector,
+    generator::{self, MaskKeys},
+    state::{CloseState, Input},
+};
+
+/// One WebSocket connection after its handshake, as a state machine.
+///
+/// Methods come in kinds, told apart by name:
+///
+/// - `recv*` take what the peer sent; [`Self::direct_buffer`] says where the next bytes may go
+///   without a detour;
+/// - `poll_*` yield what there is to do about it;
+/// - [`Self::resume`] and [`Self::consume`] answer an [`Event::Frame`];
+/// - `send_*` and `encode` are the way out;
+/// - the rest read or set.
+///
+/// Drain [`Self::poll_event`] to [`Step::NeedInput`] before the next [`Self::recv`].
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    limits: Limits,
+    delivery: Delivery,
+    input: BytesMut,
+    parser: Parser,
+    extensions: ExtensionStack,
+    utf8: Utf8Validator,
+    /// Whether the message under way is text, and so has to be UTF-8.
+    in_text: bool,
+    frames: FrameCollector,
+    assembler: Assembler,
+    state: CloseState,
+}
+
+/// A frame with less than this still to come is read with whatever follows it: one read for both
+/// beats the copy that is saved.
+const MIN_DIRECT_BYTES: u64 = 16 * 1024;
+
+impl Connection {
+    /// A connection whose handshake is done.
+    #[must_use]
+    pub fn new(role: Role, limits: Limits, delivery: Delivery, extensions: ExtensionStack) -> Self {
+        Self {
+            role,
+            limits,
+            delivery,
+            input: BytesMut::new(),
+            parser: Parser::new(role, limits).with_claimed(extensions.claimed()),
+            extensions,
+            utf8: Utf8Validator::default(),
+            in_text: false,
+            frames: FrameCollector::default(),
+            assembler: Assembler::default(),
+            state: CloseState::Open,
+        }
+    }
+
+    /// Takes what was read from the peer.
+    pub fn recv(&mut self, bytes: BytesMut) {
+        if !self.state.may_deliver() {
+            // §1.4: what follows the peer's Close is discarded.
+            return;
+        }
+        if self.input.is_empty() {
+            self.input = bytes;
+        } else {
+            self.input.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Where the next bytes belong if they are the rest of a large frame, and how many may be read
+    /// there: into the buffer's spare capacity, behind what it holds.
+    ///
+    /// Call [`Self::recv_direct`] with what was read, also when it is nothing.
+    pub fn direct_buffer(&mut self) -> Option<(&mut BytesMut, usize)> {
+        if !self.input.is_empty() || !self.extensions.is_empty() || !self.state.may_deliver() {
+            return None;
+        }
+        let remaining = self.parser.data_remaining()?;
+        if remaining < MIN_DIRECT_BYTES {
+            return None;
+        }
+        let buffer = if self.delivery.frames() {
+            self.frames.buffer()
+        } else if self.delivery.partials() {
+            return None;
+        } else {
+            self.assembler.buffer()?
+        };
+        // As much again as has arrived: what is allocated never outruns what was paid for.
+        let room = usize::try_from(remaining)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len().max(MIN_DIRECT_BYTES as usize));
+        buffer.reserve(room);
+        Some((buffer, room))
+    }
+
+    /// Takes the last `read` bytes of the buffer that [`Self::direct_buffer`] returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::poll_event`].
+    pub fn recv_direct(&mut self, read: usize) -> Result<Option<Event>, ProtocolError> {
+        let result = self.take_direct(read);
+        self.fail_on(result)
+    }
+
+    /// The next thing that the peer did.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the peer broke. The connection has failed (§7.1.7): send a Close with the
+    /// error's code; every later call yields [`Step::Closed`].
+    pub fn poll_event(&mut self) -> Result<Step, ProtocolError> {
+        let result = self.step(Demand::Any);
+        self.fail_on(result)
+    }
+
+    /// The next control frame, up to the next data frame: for while a message is being handled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::poll_event`].
+    pub fn poll_control(&mut self) -> Result<Step, ProtocolError> {
+        let result = self.step(Demand::Control);
+        self.fail_on(result)
+    }
+
+    /// Goes on with a frame that was told as [`Event::Frame`]; returns what it completes.
+    ///
+    /// That very frame: it has passed every check, and none is made again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::poll_event`].
+    pub fn resume(&mut self, frame: Frame) -> Result<Option<Event>, ProtocolError> {
+        let result = match frame.opcode() {
+            OpCode::Ping => Ok(Some(Event::Ping(frame.into_payload()))),
+            OpCode::Pong => Ok(Some(Event::Pong(frame.into_payload()))),
+            OpCode::Close => {
+                CloseFrame::parse(frame.payload()).map(|close| Some(Event::Close(close)))
+            }
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => {
+                self.assemble(FramePart::whole(frame))
+            }
+        };
+        self.fail_on(result)
+    }
+
+    /// Leaves a frame that was told as [`Event::Frame`] to whoever took it. Taking the first frame
+    /// of a message takes the message: its later frames are told, and not assembled. A later frame
+    /// cannot be taken from a message whose first frame was not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::poll_event`].
+    pub fn consume(&mut self, frame: Frame) -> Result<Option<Event>, ProtocolError> {
+        match frame.opcode() {
+            OpCode::Text | OpCode::Binary => self.assembler.skip(&frame),
+            OpCode::Continuation => return self.resume(frame),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => {}
+        }
+        Ok(None)
+    }
+
+    /// Writes the wire form of `frame`: through the extensions, and masked if we are a client.
+    ///
+    /// # Panics
+    ///
+    /// Never: a client without `keys` would have nothing to mask with, and writes nothing.
+    pub fn encode(&mut self, frame: Frame, keys: Option<&mut dyn MaskKeys>, out: &mut BytesMut) {
+        let mut keys = keys;
+        let masks = self.role.masks();
+        let mut write = |frame: Frame| match (masks, &mut keys) {
+            (false, _) => generator::encode_plain(&frame, out),
+            (true, Some(keys)) => generator::encode_masked(&frame, keys.next_key(), out),
+            (true, None) => {}
+        };
+        if self.extensions.is_empty() || frame.opcode().is_control() {
+            return write(frame);
+        }
+        self.extensions.push_outbound(FramePart::whole(frame));
+        while let Some(part) = self.extensions.poll_outbound() {
+            write(part.into_frame());
+        }
+    }
+
+    /// Whether plain frames are on the wire what they are in the outbox.
+    #[must_use]
+    pub fn sends_plain(&self) -> bool {
+        !self.role.masks() && self.extensions.is_empty()
+    }
+
+    /// Notes that our Close has been queued for the wire.
+    pub const fn send_close(&mut self) {
+        self.state = self.state.on(Input::SendClose);
+    }
+
+    /// Notes that the transport is gone.
+    pub fn recv_end(&mut self) {
+        self.state = self.state.on(Input::TransportLost);
+        self.input = BytesMut::new();
+    }
+
+    /// Whether a frame may still leave (§5.5.1).
+    #[must_use]
+    pub const fn may_send(&self) -> bool {
+        self.state.may_send()
+    }
+
+    /// Whether an arriving frame would still be told (§1.4).
+    #[must_use]
+    pub const fn may_deliver(&self) -> bool {
+        self.state.may_deliver()
+    }
+
+    /// Whether bytes were received that have not been told.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Changes the limits; they hold from the next frame on.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.parser.set_limits(limits);
+    }
+
+    fn step(&mut self, demand: Demand) -> Result<Step, ProtocolError> {
+        while self.state.may_deliver() {
+            let part = match self.next_part(demand)? {
+                Ok(part) => part,
+                Err(step) => return Ok(step),
+            };
+            let event = if part.header.opcode.is_control() {
+                Some(self.take_control(part)?)
+            } else {
+                self.take_data(part)?
+            };
+            if let Some(event) = event {
+                return Ok(Step::Event(event));
+            }
+        }
+        Ok(Step::Closed)
+    }
+
+    /// The next part as the extensions leave it, or why there is none.
+    fn next_part(&mut self, demand: Demand) -> Result<Result<FramePart, Step>, ProtocolError> {
+        loop {
+            if demand == Demand::Control {
+                if self.extensions.has_inbound()? {
+                    return Ok(Err(Step::DataWaits));
+                }
+            } else if let Some(part) = self.extensions.poll_inbound()? {
+                return Ok(Ok(part));
+            }
+            match self.parser.next_part(&mut self.input, demand)? {
+                Parsed::Part(part)
+                    if self.extensions.is_empty() || part.header.opcode.is_control() =>
+                {
+                    return Ok(Ok(part));
+                }
+                Parsed::Part(part) => self.extensions.push_inbound(part),
+                Parsed::NeedInput => {
+                    // Lets go of the read buffer: an idle connection holds none.
+                    self.input = BytesMut::new();
+                    return Ok(Err(Step::NeedInput));
+                }
+                Parsed::DataWaits => return Ok(Err(Step::DataWaits)),
+            }
+        }
+    }
+
+    fn take_control(&mut self, part: FramePart) -> Result<Event, ProtocolError> {
+        let opcode = part.header.opcode;
+        if opcode == OpCode::Close {
+            let close = CloseFrame::parse(&part.payload)?;
+            self.state = self.state.on(Input::RecvClose);
+            self.input = BytesMut::new();
+            if !self.delivery.frames() {
+                return Ok(Event::Close(close));
+            }
+        }
+        if self.delivery.frames() {
+            return Ok(Event::Frame(part.into_frame()));
+        }
+        Ok(match opcode {
+            OpCode::Ping => Event::Ping(part.payload),
+            _ => Event::Pong(part.payload),
+        })
+    }
+
+    fn take_data(&mut self, part: FramePart) -> Result<Option<Event>, ProtocolError> {
+        if let Some(kind) = part.header.opcode.message_kind() {
+            self.in_text = kind.opcode() == OpCode::Text;
+        }
+        self.check_text(&part.payload, part.ends_message())?;
+        if self.delivery.frames() {
+            return Ok(self.frames.push(part).map(Event::Frame));
+        }
+        self.assemble(part)
+    }
+
+    fn assemble(&mut self, part: FramePart) -> Result<Option<Event>, ProtocolError> {
+        if self.delivery.partials() {
+            self.assembler.push_partial(part, &self.limits)
+        } else {
+            self.assembler.push(part, &self.limits)
+        }
+    }
+
+    /// §8.1: text that is not UTF-8 fails the connection, here at its first impossible byte.
+    fn check_text(&mut self, payload: &[u8], ends_message: bool) -> Result<(), ProtocolError> {
+        if !self.in_text {
+            return Ok(());
+        }
+        self.utf8.feed(payload)?;
+        if ends_message {
+            self.utf8.finish()?;
+        }
+        Ok(())
+    }
+
+    fn take_direct(&mut self, read: usize) -> Result<Option<Event>, ProtocolError> {
+        let frames = self.delivery.frames();
+        let buffer = if frames {
+            self.frames.buffer()
+        } else {
+            match self.assembler.buffer() {
+                Some(buffer) => buffer,
+                None => return Ok(None),
+            }
+        };
+        let start = buffer.len().saturating_sub(read);
+        let Some((header, ends_frame)) = self.parser.recv_direct(&mut buffer[start..]) else {
+            return Ok(None);
+        };
+        let ends_message = ends_frame && header.fin;
+        if self.in_text {
+            self.utf8.feed(&buffer[start..])?;
+            if ends_message {
+                self.utf8.finish()?;
+            }
+        }
+        if frames {
+            return Ok(ends_frame.then(|| Event::Frame(self.frames.take(&header))));
+        }
+        self.assembler.recv_direct(read, ends_message, &self.limits)
+    }
+
+    fn fail_on<T>(&mut self, result: Result<T, ProtocolError>) -> Result<T, ProtocolError> {
+        if result.is_err() {
+            self.recv_end();
+        }
+        result
+    }
+}

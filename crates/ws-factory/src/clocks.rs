@@ -1,0 +1,209 @@
+//! Every deadline of one session behind a single timer.
+//!
+//! A deadline is a point in time that is looked at when the driver is about to sleep. The timer is
+//! set to the nearest one, and left alone when that moves away: it then fires early, and is set
+//! again. A busy session so never touches it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::Policy;
+
+/// The deadlines of one session.
+#[derive(Debug)]
+pub(crate) struct Clocks {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether something was received or sent since the clock was last read.
+    active: bool,
+    last_activity: Instant,
+    /// Since when the socket has taken nothing of what is being written.
+    blocked_since: Option<Instant>,
+    /// When the closing handshake has to be over.
+    close_at: Option<Instant>,
+    /// When the running event has to be over.
+    event_at: Option<Instant>,
+    pings: Pings,
+    /// Since when an event runs: the peer's clocks stand still meanwhile.
+    handling_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Pings {
+    last_at: Instant,
+    sent: u64,
+    /// When the Pong for the last Ping is due.
+    pong_due: Option<Instant>,
+    outstanding: bool,
+}
+
+/// What the driver is doing while it waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Waiting {
+    /// For the peer.
+    ForPeer,
+    /// For an event of the endpoint.
+    ForEvent,
+}
+
+/// A deadline that has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Alarm {
+    Idle,
+    Ping,
+    Pong,
+    Write,
+    Close,
+    Event,
+}
+
+impl Clocks {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            timer: None,
+            active: false,
+            last_activity: now,
+            blocked_since: None,
+            close_at: None,
+            event_at: None,
+            pings: Pings {
+                last_at: now,
+                sent: 0,
+                pong_due: None,
+                outstanding: false,
+            },
+            handling_since: None,
+        }
+    }
+
+    /// Something was received or sent.
+    pub(crate) const fn touch(&mut self) {
+        self.active = true;
+    }
+
+    /// The socket took something, or has nothing to take.
+    pub(crate) const fn unblocked(&mut self) {
+        self.blocked_since = None;
+    }
+
+    /// The socket takes nothing.
+    pub(crate) fn blocked(&mut self) {
+        self.blocked_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Our Close is on its way; the peer's is expected within `timeout`.
+    pub(crate) fn closing(&mut self, timeout: Duration) {
+        if self.close_at.is_none() {
+            self.close_at = Instant::now().checked_add(timeout);
+        }
+    }
+
+    /// The running event may take `limit` from now on.
+    pub(crate) fn limit_event(&mut self, limit: Duration) {
+        self.event_at = Instant::now().checked_add(limit);
+    }
+
+    pub(crate) const fn unlimit_event(&mut self) {
+        self.event_at = None;
+    }
+
+    /// A Ping leaves; returns its payload.
+    pub(crate) fn ping_sent(&mut self, policy: &Policy) -> [u8; 8] {
+        let now = Instant::now();
+        self.pings.last_at = now;
+        self.pings.sent += 1;
+        self.pings.outstanding = true;
+        if self.pings.pong_due.is_none() {
+            self.pings.pong_due = policy
+                .pong_deadline()
+                .and_then(|limit| now.checked_add(limit));
+        }
+        self.pings.sent.to_be_bytes()
+    }
+
+    /// A Pong arrived; returns the round-trip time if it answers the last Ping.
+    pub(crate) fn pong_received(&mut self, payload: &[u8]) -> Option<Duration> {
+        if !self.pings.outstanding || payload != self.pings.sent.to_be_bytes() {
+            return None;
+        }
+        self.pings.outstanding = false;
+        self.pings.pong_due = None;
+        Some(self.pings.last_at.elapsed())
+    }
+
+    /// Resolves when the next deadline has come.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        policy: &Policy,
+        waiting: Waiting,
+    ) -> Poll<Alarm> {
+        loop {
+            let now = Instant::now();
+            self.account(now, waiting);
+            let Some((at, alarm)) = self.next(policy, waiting) else {
+                return Poll::Pending;
+            };
+            if at <= now {
+                return Poll::Ready(alarm);
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if timer.deadline() > at || timer.is_elapsed() {
+                timer.as_mut().reset(at);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Books what happened since the clock was last read.
+    fn account(&mut self, now: Instant, waiting: Waiting) {
+        if std::mem::take(&mut self.active) {
+            self.last_activity = now;
+        }
+        match waiting {
+            Waiting::ForEvent => {
+                self.handling_since.get_or_insert(now);
+            }
+            Waiting::ForPeer => {
+                if let Some(since) = self.handling_since.take() {
+                    self.last_activity = now;
+                    self.pings.pong_due = self.pings.pong_due.map(|due| due + (now - since));
+                }
+            }
+        }
+    }
+
+    fn next(&self, policy: &Policy, waiting: Waiting) -> Option<(Instant, Alarm)> {
+        let after = |since: Option<Instant>, limit: Option<Duration>| since?.checked_add(limit?);
+        let open = self.close_at.is_none().then_some(());
+        let peer = open.filter(|()| waiting == Waiting::ForPeer);
+        [
+            (self.event_at, Alarm::Event),
+            (self.close_at, Alarm::Close),
+            (
+                after(self.blocked_since, policy.write_deadline()),
+                Alarm::Write,
+            ),
+            (peer.and(self.pings.pong_due), Alarm::Pong),
+            (
+                after(peer.and(Some(self.last_activity)), policy.idle_timeout()),
+                Alarm::Idle,
+            ),
+            (
+                after(open.and(Some(self.pings.last_at)), policy.ping_interval()),
+                Alarm::Ping,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(at, alarm)| at.map(|at| (at, alarm)))
+        .min_by_key(|(at, _)| *at)
+    }
+}

@@ -1,0 +1,429 @@
+//! What an application does with a session: the events.
+//!
+//! An [`Endpoint`] belongs to one session and is told its events one at a time. A
+//! [`StatelessEndpoint`] serves any number of sessions at once, through an [`Arc`]. A closure does
+//! where a type would be too much: [`from_fn`].
+
+use std::{
+    future::{Future, ready},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use ws_core::{Frame, Message, Partial, Text};
+
+use crate::{BoxError, CloseEvent, Session, SessionError};
+
+/// What an event returns.
+///
+/// An error ends the session: with its code if it is a [`crate::Close`], with 1011 otherwise. The
+/// peer never sees an error's text.
+pub type EventResult = Result<(), BoxError>;
+
+/// What becomes of a frame after [`Endpoint::on_frame`] has seen it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a frame goes on or it does not")]
+pub enum FrameAction {
+    /// The frame goes on as if nobody had looked: into its message, or to `on_ping`, `on_pong`.
+    Continue,
+    /// The frame ends here. Consuming the first frame of a message consumes the message: its
+    /// later frames are shown, never assembled, and count against the frame limit only. Of a
+    /// message whose first frame went on, a later frame cannot be consumed.
+    ///
+    /// Consuming a control frame suppresses its event; Pings are answered and a Close closes all
+    /// the same.
+    Consume,
+}
+
+/// The application's side of one session.
+///
+/// Every event has a default that does nothing. They are called one at a time, in this order:
+/// `on_connect`; then any number of messages, frames, Pings and Pongs; `on_error` at most once;
+/// `on_close` exactly once, last. While an event is pending no further data frame is read; that is
+/// the back-pressure. Pings are answered and queued messages leave meanwhile.
+///
+/// Implement the events as `async fn`.
+///
+/// # Cancel safety
+///
+/// An event's future is dropped before it is ready in three cases: `on_connect` past
+/// `Policy::connect_deadline`; an event that still runs `Policy::close_timeout` after the session
+/// met its end; any event when `Session::abort` is called.
+///
+/// ```
+/// use ws_factory::{Endpoint, EventResult, Session, Text};
+///
+/// struct Echo;
+///
+/// impl Endpoint for Echo {
+///     async fn on_text(&mut self, session: &Session, text: Text) -> EventResult {
+///         session.send_text(text).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Endpoint: Send + 'static {
+    /// Whether every frame is shown to [`Self::on_frame`] first.
+    const FRAMES: bool = false;
+
+    /// Whether messages are delivered in pieces, to [`Self::on_partial`] instead of
+    /// [`Self::on_message`].
+    const PARTIAL: bool = false;
+
+    /// The session is open. No message is delivered before this returns; sending is fine.
+    fn on_connect(&mut self, session: &Session) -> impl Future<Output = EventResult> + Send {
+        let _ = session;
+        ready(Ok(()))
+    }
+
+    /// A message is complete. The default calls [`Self::on_text`] or [`Self::on_binary`].
+    fn on_message(
+        &mut self,
+        session: &Session,
+        message: Message,
+    ) -> impl Future<Output = EventResult> + Send {
+        async {
+            match message {
+                Message::Text(text) => self.on_text(session, text).await,
+                Message::Binary(data) => self.on_binary(session, data).await,
+            }
+        }
+    }
+
+    /// A text message is complete.
+    fn on_text(
+        &mut self,
+        session: &Session,
+        text: Text,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, text);
+        ready(Ok(()))
+    }
+
+    /// A binary message is complete.
+    fn on_binary(
+        &mut self,
+        session: &Session,
+        data: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, data);
+        ready(Ok(()))
+    }
+
+    /// A piece of a message arrived. Only where [`Self::PARTIAL`] is set. Pieces of a text end at a
+    /// character.
+    fn on_partial(
+        &mut self,
+        session: &Session,
+        part: Partial,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, part);
+        ready(Ok(()))
+    }
+
+    /// A frame arrived, data or control, and broke no rule. Only where [`Self::FRAMES`] is set.
+    fn on_frame(
+        &mut self,
+        session: &Session,
+        frame: &Frame,
+    ) -> impl Future<Output = Result<FrameAction, BoxError>> + Send {
+        let _ = (session, frame);
+        ready(Ok(FrameAction::Continue))
+    }
+
+    /// A Ping arrived. It has been answered, unless `Policy::without_auto_pong`.
+    fn on_ping(
+        &mut self,
+        session: &Session,
+        payload: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, payload);
+        ready(Ok(()))
+    }
+
+    /// A Pong arrived, asked for or not.
+    fn on_pong(
+        &mut self,
+        session: &Session,
+        payload: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, payload);
+        ready(Ok(()))
+    }
+
+    /// The session ends because something went wrong. Nothing can be sent any more.
+    fn on_error(
+        &mut self,
+        session: &Session,
+        error: &SessionError,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (session, error);
+        ready(())
+    }
+
+    /// The session has ended; the last event. Nothing can be sent any more.
+    fn on_close(
+        &mut self,
+        session: &Session,
+        event: &CloseEvent,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (session, event);
+        ready(())
+    }
+}
+
+/// The application's side of any number of sessions at once: one instance, shared.
+///
+/// The events, their order and their promises are those of [`Endpoint`]; events of different
+/// sessions run at the same time. What belongs to one session has its place in
+/// `Session::extensions`.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use ws_factory::{EventResult, Session, StatelessEndpoint, Text};
+///
+/// #[derive(Default)]
+/// struct Counter(AtomicU64);
+///
+/// impl StatelessEndpoint for Counter {
+///     async fn on_text(&self, session: &Session, _text: Text) -> EventResult {
+///         let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+///         session.send_text(count.to_string()).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait StatelessEndpoint: Send + Sync + 'static {
+    /// See [`Endpoint::FRAMES`].
+    const FRAMES: bool = false;
+
+    /// See [`Endpoint::PARTIAL`].
+    const PARTIAL: bool = false;
+
+    /// See [`Endpoint::on_connect`].
+    fn on_connect(&self, session: &Session) -> impl Future<Output = EventResult> + Send {
+        let _ = session;
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_message`].
+    fn on_message(
+        &self,
+        session: &Session,
+        message: Message,
+    ) -> impl Future<Output = EventResult> + Send {
+        async {
+            match message {
+                Message::Text(text) => self.on_text(session, text).await,
+                Message::Binary(data) => self.on_binary(session, data).await,
+            }
+        }
+    }
+
+    /// See [`Endpoint::on_text`].
+    fn on_text(&self, session: &Session, text: Text) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, text);
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_binary`].
+    fn on_binary(
+        &self,
+        session: &Session,
+        data: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, data);
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_partial`].
+    fn on_partial(
+        &self,
+        session: &Session,
+        part: Partial,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, part);
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_frame`].
+    fn on_frame(
+        &self,
+        session: &Session,
+        frame: &Frame,
+    ) -> impl Future<Output = Result<FrameAction, BoxError>> + Send {
+        let _ = (session, frame);
+        ready(Ok(FrameAction::Continue))
+    }
+
+    /// See [`Endpoint::on_ping`].
+    fn on_ping(
+        &self,
+        session: &Session,
+        payload: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, payload);
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_pong`].
+    fn on_pong(
+        &self,
+        session: &Session,
+        payload: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, payload);
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_error`].
+    fn on_error(&self, session: &Session, error: &SessionError) -> impl Future<Output = ()> + Send {
+        let _ = (session, error);
+        ready(())
+    }
+
+    /// See [`Endpoint::on_close`].
+    fn on_close(&self, session: &Session, event: &CloseEvent) -> impl Future<Output = ()> + Send {
+        let _ = (session, event);
+        ready(())
+    }
+}
+
+impl<E: StatelessEndpoint> Endpoint for Arc<E> {
+    const FRAMES: bool = E::FRAMES;
+    const PARTIAL: bool = E::PARTIAL;
+
+    fn on_connect(&mut self, session: &Session) -> impl Future<Output = EventResult> + Send {
+        (**self).on_connect(session)
+    }
+
+    fn on_message(
+        &mut self,
+        session: &Session,
+        message: Message,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_message(session, message)
+    }
+
+    fn on_text(
+        &mut self,
+        session: &Session,
+        text: Text,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_text(session, text)
+    }
+
+    fn on_binary(
+        &mut self,
+        session: &Session,
+        data: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_binary(session, data)
+    }
+
+    fn on_partial(
+        &mut self,
+        session: &Session,
+        part: Partial,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_partial(session, part)
+    }
+
+    fn on_frame(
+        &mut self,
+        session: &Session,
+        frame: &Frame,
+    ) -> impl Future<Output = Result<FrameAction, BoxError>> + Send {
+        (**self).on_frame(session, frame)
+    }
+
+    fn on_ping(
+        &mut self,
+        session: &Session,
+        payload: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_ping(session, payload)
+    }
+
+    fn on_pong(
+        &mut self,
+        session: &Session,
+        payload: Bytes,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_pong(session, payload)
+    }
+
+    fn on_error(
+        &mut self,
+        session: &Session,
+        error: &SessionError,
+    ) -> impl Future<Output = ()> + Send {
+        (**self).on_error(session, error)
+    }
+
+    fn on_close(
+        &mut self,
+        session: &Session,
+        event: &CloseEvent,
+    ) -> impl Future<Output = ()> + Send {
+        (**self).on_close(session, event)
+    }
+}
+
+/// An endpoint of one function, called with every message.
+///
+/// ```
+/// use ws_factory::{Message, Session, from_fn};
+///
+/// let echo = from_fn(|session: Session, message: Message| async move {
+///     session.send(message).await?;
+///     Ok(())
+/// });
+/// ```
+pub const fn from_fn<F, Fut>(function: F) -> FromFn<F>
+where
+    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = EventResult> + Send,
+{
+    FromFn { function }
+}
+
+/// See [`from_fn`].
+#[derive(Clone, Copy)]
+pub struct FromFn<F> {
+    function: F,
+}
+
+impl<F, Fut> Endpoint for FromFn<F>
+where
+    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = EventResult> + Send,
+{
+    fn on_message(
+        &mut self,
+        session: &Session,
+        message: Message,
+    ) -> impl Future<Output = EventResult> + Send {
+        (self.function)(session.clone(), message)
+    }
+}
+
+impl<F, Fut> StatelessEndpoint for FromFn<F>
+where
+    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = EventResult> + Send,
+{
+    fn on_message(
+        &self,
+        session: &Session,
+        message: Message,
+    ) -> impl Future<Output = EventResult> + Send {
+        (self.function)(session.clone(), message)
+    }
+}
+
+impl<F> std::fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FromFn").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! The end of a session: the last words on the wire, the last events, the socket's quiet death.
+//!
+//! In this order: what was queued and our Close leave, the session leaves the live set, `on_error`
+//! and `on_close` are called, the socket is drained. Each step has a deadline.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use ws_core::{CloseFrame, Role};
+
+use crate::{
+    Endpoint,
+    driver::{Driver, Link, Stop},
+    ending::Verdict,
+};
+
+/// How long the peer may take to end the stream after our last word. Closing earlier could turn
+/// what it still sends into a reset that destroys our Close on its way.
+const DRAIN: Duration = Duration::from_secs(2);
+
+impl<E: Endpoint> Driver<E> {
+    /// Ends the session, whatever it was that ended it.
+    pub(crate) async fn finish(&mut self, stop: Stop) {
+        let limit = self.link.policy.close_timeout();
+        let Verdict {
+            talks,
+            say,
+            tell_error,
+            mut event,
+        } = Verdict::of(stop.end, stop.we_began);
+
+        let said = talks && self.link.say(say, limit).await;
+        event.clean &= said;
+        self.link.registration.retire(event.clone());
+
+        let Self {
+            endpoint,
+            session,
+            link,
+        } = self;
+        if let (true, Some(cause)) = (tell_error, event.cause()) {
+            link.tell(limit, endpoint.on_error(session, cause)).await;
+        }
+        link.tell(limit, endpoint.on_close(session, &event)).await;
+        if said {
+            link.drain().await;
+        }
+    }
+}
+
+impl Link {
+    /// Writes what was queued and our Close; returns whether the socket took it in time.
+    async fn say(&mut self, close: Option<CloseFrame>, limit: Duration) -> bool {
+        if let Some(close) = close {
+            self.session.outbox().close(close);
+        }
+        let serves = self.role() == Role::Server;
+        let said = poll_fn(|cx| {
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(false);
+            }
+            // §7.1.1: it is the server that ends the stream; a client waits for that.
+            Poll::Ready(!serves || ready!(self.poll_shutdown(cx)).is_ok())
+        });
+        timeout(limit, said).await.unwrap_or(false)
+    }
+
+    /// Calls one of the last events; a panic in it ends the event only.
+    async fn tell(&mut self, limit: Duration, event: impl Future<Output = ()>) {
+        let mut event = pin!(event);
+        let told = poll_fn(|cx| {
+            catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx)))
+                .unwrap_or_else(|_panic| Poll::Ready(()))
+        });
+        if timeout(limit, told).await.is_err() {
+            self.registration.event_cut();
+        }
+    }
+
+    /// Waits for the peer to end the stream.
+    async fn drain(&mut self) {
+        let mut cut = pin!(self.registration.cut());
+        let drained = poll_fn(|cx| {
+            if cut.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.poll_drain(cx)
+        });
+        // Nothing hangs on the answer: the peer had its time.
+        let _elapsed = timeout(DRAIN, drained).await;
+    }
+}

@@ -1,0 +1,255 @@
+//! Is this request a WebSocket handshake, and is it a whole one (RFC 6455 §4.2.1)?
+//!
+//! Parsed, not validated: each step returns a type that could not exist had the step failed, so
+//! the next step has nothing left to check.
+//!
+//! ```text
+//!   Parts ─▶ UpgradeRequest ─▶ OriginChecked ─▶ Candidate ─▶ Negotiated ─▶ Response (101)
+//!     └─────────────┴────────────────┴──────────────┴───────────────────────▶ Rejection
+//! ```
+//!
+//! This file is the first arrow: everything that needs only the head. The others are
+//! `negotiation`'s. What it keeps is a key of fixed size and at most [`MAX_OFFERS`] names.
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
+    header::{self, HeaderName},
+    request::Parts,
+};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::{Rejection, headers, origin::HostPort};
+
+/// Whether `request` asks for a WebSocket: its `Upgrade` list, which may name others too
+/// (RFC 9110 §7.8), contains `websocket`.
+pub(crate) fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+    // HTTP/2 has no Upgrade (RFC 9113 §8.6); whoever sends one asks for something else.
+    request.version() <= Version::HTTP_11
+        && headers::list_contains(request.headers(), &header::UPGRADE, "websocket")
+}
+
+/// What the head of a valid handshake says beyond being one; only [`Handshake::parse`] makes one.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub(crate) key: Key,
+    /// In the client's order, each once.
+    pub(crate) subprotocols: Vec<String>,
+}
+
+impl Handshake {
+    /// Checks everything but the origin, in the order of §4.2.1, worst first: what the connection
+    /// is framed by comes before what it is for.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] whose text begins with the header at fault.
+    pub(crate) fn parse(parts: &Parts) -> Result<Self, Rejection> {
+        if parts.version != Version::HTTP_11 {
+            return Err(Rejection::bad_request(
+                "HTTP/1.1 is required for an upgrade",
+            ));
+        }
+        if parts.method != Method::GET {
+            let allow = HeaderValue::from_static("GET");
+            return Err(Rejection::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "a WebSocket begins with GET",
+            )
+            .with_header(header::ALLOW, allow));
+        }
+        check_no_body(&parts.headers)?;
+        check_host(parts)?;
+        check_upgrade(&parts.headers)?;
+        check_version(&parts.headers)?;
+        let key = once(&parts.headers, &header::SEC_WEBSOCKET_KEY)?
+            .and_then(|value| Key::parse(value.as_bytes()))
+            .ok_or_else(|| {
+                Rejection::bad_request("Sec-WebSocket-Key: must be 16 bytes in base64")
+            })?;
+        check_origin_is_readable(&parts.headers)?;
+        let subprotocols = parse_subprotocols(&parts.headers)?;
+        Ok(Self { key, subprotocols })
+    }
+}
+
+/// A `Sec-WebSocket-Key`: base64 of exactly 16 bytes, kept as it was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Key([u8; 24]);
+
+impl Key {
+    /// Accepts the one way to write 16 bytes in base64 (RFC 4648 §4): 22 characters and two of
+    /// padding, and in the last character no bit that the padding would drop (§3.5).
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let key: [u8; 24] = bytes.try_into().ok()?;
+        let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+        let canonical =
+            key[..21].iter().all(is_base64) && b"AQgw".contains(&key[21]) && key[22..] == *b"==";
+        canonical.then_some(Self(key))
+    }
+
+    /// The value of `Sec-WebSocket-Accept` that proves that we read it (§4.2.2, item 5.4).
+    pub(crate) fn accept(self) -> HeaderValue {
+        HeaderValue::try_from(derive_accept_key(&self.0)).expect("base64 is visible ASCII")
+    }
+}
+
+/// A body on an upgrade would stand where the first frame is expected: one of us and the proxy
+/// before us would read it as the wrong thing. What came with it is not read as a request either.
+fn check_no_body(headers: &HeaderMap) -> Result<(), Rejection> {
+    let fault = if headers.contains_key(header::TRANSFER_ENCODING) {
+        "Transfer-Encoding: an upgrade has no body"
+    } else if headers
+        .get_all(header::CONTENT_LENGTH)
+        .iter()
+        .any(|length| length != "0")
+    {
+        "Content-Length: an upgrade has no body"
+    } else {
+        return Ok(());
+    };
+    Err(Rejection::bad_request(fault)
+        .with_header(header::CONNECTION, HeaderValue::from_static("close")))
+}
+
+/// RFC 9112 §3.2: one valid `Host`, also when the target is absolute and takes its place.
+fn check_host(parts: &Parts) -> Result<(), Rejection> {
+    let host = once(&parts.headers, &header::HOST)?
+        .ok_or_else(|| Rejection::bad_request("Host: is missing"))?;
+    if headers::text(host.as_bytes())
+        .and_then(HostPort::parse)
+        .is_none()
+    {
+        return Err(Rejection::bad_request("Host: must be a host and a port"));
+    }
+    match parts.uri.authority() {
+        Some(authority) if HostPort::parse(authority.as_str()).is_none() => Err(
+            Rejection::bad_request("the request target must name a host and a port only"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
+    if !headers::list_contains(headers, &header::UPGRADE, "websocket") {
+        return Err(upgrade_required("Upgrade: must contain `websocket`"));
+    }
+    if !headers::list_contains(headers, &header::CONNECTION, "upgrade") {
+        return Err(Rejection::bad_request("Connection: must contain `upgrade`"));
+    }
+    Ok(())
+}
+
+/// §4.4: another version is told which one we speak.
+fn check_version(headers: &HeaderMap) -> Result<(), Rejection> {
+    match headers::single(headers, &header::SEC_WEBSOCKET_VERSION) {
+        Ok(Some(version)) if version == "13" => Ok(()),
+        _ => Err(upgrade_required("Sec-WebSocket-Version: must be 13")),
+    }
+}
+
+/// 426, which must say what to upgrade to (RFC 9110 §15.5.22).
+fn upgrade_required(body: &str) -> Rejection {
+    Rejection::new(StatusCode::UPGRADE_REQUIRED, body)
+        .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+        .with_header(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        )
+}
+
+/// An origin that is not text must not pass for an absent one, which is trusted.
+fn check_origin_is_readable(headers: &HeaderMap) -> Result<(), Rejection> {
+    match once(headers, &header::ORIGIN)? {
+        Some(origin) if headers::text(origin.as_bytes()).is_none() => {
+            Err(Rejection::forbidden("Origin: is not an origin"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// §4.1, item 10: the offers, "ordered by preference", each a token. One that is repeated adds
+/// nothing; what follows the first [`MAX_OFFERS`] is not looked at.
+fn parse_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, Rejection> {
+    let mut offers: Vec<String> = Vec::new();
+    for element in headers::elements(headers, &header::SEC_WEBSOCKET_PROTOCOL).take(MAX_OFFERS) {
+        let offer = headers::token(element).ok_or_else(|| {
+            Rejection::bad_request("Sec-WebSocket-Protocol: every name must be a token")
+        })?;
+        if !offers.iter().any(|earlier| earlier == offer) {
+            offers.push(offer.to_owned());
+        }
+    }
+    Ok(offers)
+}
+
+fn once<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Rejection> {
+    headers::single(headers, name).map_err(|headers::Repeated| {
+        Rejection::bad_request(format!("{}: was sent more than once", title_case(name)))
+    })
+}
+
+/// `sec-websocket-key` as people write it, so that the sentence can be searched for.
+fn title_case(name: &HeaderName) -> &'static str {
+    if name == header::SEC_WEBSOCKET_KEY {
+        "Sec-WebSocket-Key"
+    } else if name == header::HOST {
+        "Host"
+    } else {
+        "Origin"
+    }
+}
+
+/// How many offered subprotocols are looked at.
+///
+/// Each is a question to the acceptor, which may ask a database; a browser offers one or two.
+const MAX_OFFERS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_is_answered_as_in_the_rfc() {
+        let key = Key::parse(b"dGhlIHNhbXBsZSBub25jZQ==").unwrap();
+
+        assert_eq!(key.accept(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn key_has_exactly_one_spelling() {
+        let sixteen_zeros = *b"AAAAAAAAAAAAAAAAAAAAAA==";
+        assert!(Key::parse(&sixteen_zeros).is_some());
+
+        let last_characters = (0..=u8::MAX)
+            .filter(|&last| {
+                let mut key = sixteen_zeros;
+                key[21] = last;
+                Key::parse(&key).is_some()
+            })
+            .collect::<Vec<_>>();
+
+        // Two of their six bits are the end of the 16th byte; the other four must be zero.
+        assert_eq!(last_characters, b"AQgw");
+    }
+
+    #[test]
+    fn key_of_any_other_length_or_alphabet_is_none() {
+        for key in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAAA=",
+            "AAAAAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAA-AAAAAAAAAAA==",
+            "AAAAAAAAAA AAAAAAAAAAA==",
+            "AAAAAAAAAAAAAAAAAAAAA===",
+            "AAAAAAAAAAAAAAAAAAAAAA==AAAAAAAAAAAAAAAAAAAAAA==",
+        ] {
+            assert_eq!(Key::parse(key.as_bytes()), None, "{key}");
+        }
+    }
+}

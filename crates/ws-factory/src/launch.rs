@@ -1,0 +1,202 @@
+//! From a finished handshake to a running driver.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
+
+use crate::{
+    Endpoint, Policy, RequestSnapshot, Session, Transport, buffers,
+    driver::{Driver, Link},
+    sessions::Registration,
+    upgrade::PendingUpgrade,
+};
+
+/// An accepted handshake whose connection is yet to come.
+pub(crate) struct Launch {
+    pub(crate) upgrade: PendingUpgrade,
+    pub(crate) request: RequestSnapshot,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) registration: Registration,
+}
+
+impl Launch {
+    /// The life of the session's task.
+    pub(crate) async fn run<E: Endpoint>(self, endpoint: E) {
+        let limit = self.policy.accept_deadline();
+        let established = match tokio::time::timeout(limit, self.upgrade.ready()).await {
+            Ok(Ok((transport, read_ahead))) => Established::new(transport, Role::Server)
+                .with_read_ahead(read_ahead)
+                .with_request(self.request)
+                .with_shared_policy(self.policy),
+            failed => {
+                self.registration.upgrade_failed();
+                let error = failed.err().map_or(
+                    "connection lost, or served without upgrades",
+                    |_| "deadline passed",
+                );
+                tracing::warn!(error, "no connection came of an accepted handshake");
+                return;
+            }
+        };
+        established
+            .registered(self.registration)
+            .run(endpoint)
+            .await;
+    }
+}
+
+/// A connection whose handshake is done, whoever did it: what an endpoint can be run over.
+///
+/// [`crate::WebSocketFactory`] and the client make these by themselves. Make one to bring a
+/// handshake of your own, or to test an endpoint over a pipe:
+///
+/// ```
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use ws_factory::{Established, Message, Role, Session, Transport, from_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let (near, mut far) = tokio::io::duplex(1024);
+/// let echo = from_fn(|session: Session, message: Message| async move {
+///     session.send(message).await?;
+///     Ok(())
+/// });
+/// let established = Established::new(Transport::boxed(near), Role::Server);
+/// let task = tokio::spawn(established.run(echo));
+///
+/// far.write_all(b"\x81\x82\x00\x00\x00\x00hi").await?; // a masked text frame
+/// let mut answer = [0; 4];
+/// far.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"\x81\x02hi");
+/// # drop(far);
+/// # task.await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing happens until it is run"]
+pub struct Established {
+    transport: Transport,
+    role: Role,
+    read_ahead: Bytes,
+    request: RequestSnapshot,
+    policy: Arc<Policy>,
+    keys: Option<Box<dyn MaskKeys>>,
+    registration: Registration,
+    session: Option<Session>,
+}
+
+impl Established {
+    /// A connection of which we are the given end. A client needs
+    /// [`Self::with_mask_keys`], too.
+    pub fn new(transport: Transport, role: Role) -> Self {
+        Self {
+            transport,
+            role,
+            read_ahead: Bytes::new(),
+            request: RequestSnapshot::default(),
+            policy: Arc::new(Policy::default()),
+            keys: None,
+            registration: Registration::none(),
+            session: None,
+        }
+    }
+
+    /// What was read behind the handshake.
+    pub fn with_read_ahead(mut self, read_ahead: Bytes) -> Self {
+        self.read_ahead = read_ahead;
+        self
+    }
+
+    /// What the session shall know of the request.
+    pub fn with_request(mut self, request: RequestSnapshot) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// The session's policy. Default: [`Policy::default`].
+    pub fn with_policy(self, policy: Policy) -> Self {
+        self.with_shared_policy(Arc::new(policy))
+    }
+
+    /// Where a client's masking keys come from: a source that nobody can predict (RFC 6455 §5.3).
+    pub fn with_mask_keys(mut self, keys: impl MaskKeys + 'static) -> Self {
+        self.keys = Some(Box::new(keys));
+        self
+    }
+
+    fn with_shared_policy(mut self, policy: Arc<Policy>) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    fn registered(mut self, registration: Registration) -> Self {
+        self.registration = registration;
+        self
+    }
+
+    /// The session, before it runs: it can be cloned, kept, and sent to.
+    pub fn session(&mut self) -> &Session {
+        self.session.get_or_insert_with(|| {
+            Session::new(std::mem::take(&mut self.request), Arc::clone(&self.policy))
+        })
+    }
+
+    /// Runs the endpoint to the end of the session. Spawn it: it is the session's one task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the session ends with 1006 at once: it leaves the live set,
+    /// [`Session::closed`] resolves, the endpoint is dropped; no event runs.
+    ///
+    /// # Panics
+    ///
+    /// For a client without masking keys: it could not send anything.
+    pub fn run<E: Endpoint>(mut self, endpoint: E) -> impl Future<Output = ()> + Send {
+        assert!(
+            self.keys.is_some() || !self.role.masks(),
+            "a client needs masking keys"
+        );
+        let session = self.session().clone();
+        let delivery = match (E::FRAMES, E::PARTIAL) {
+            (false, false) => Delivery::Messages,
+            (false, true) => Delivery::Partials,
+            (true, false) => Delivery::Frames,
+            (true, true) => Delivery::FramesAndPartials,
+        };
+        let mut connection = Connection::new(
+            self.role,
+            self.policy.limits(),
+            delivery,
+            ExtensionStack::default(),
+        );
+        // A copy: a slice would keep the HTTP connection's whole read buffer alive.
+        if !self.read_ahead.is_empty() {
+            connection.recv(buffers::read_buffer(&self.read_ahead));
+        }
+        let mut registration = self.registration;
+        registration.connected(&session);
+        let link = Link::new(
+            self.transport,
+            self.role,
+            connection,
+            session.clone(),
+            self.keys,
+            registration,
+        );
+        Driver {
+            endpoint,
+            session,
+            link,
+        }
+        .run()
+    }
+}
+
+impl std::fmt::Debug for Established {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Established")
+            .field("role", &self.role)
+            .field("read_ahead", &self.read_ahead.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+//! From a WebSocket handshake to a running session: factory, registry, endpoints, driver.
+//!
+//! ```text
+//!   HTTP request ─▶ WebSocketFactory ─▶ 101 ─▶ upgrade ─▶ Driver (one task)
+//!                      │ refused                            │
+//!                      ▼                                    ▼
+//!                   Rejection        bytes ─▶ ws-core ─▶ Endpoint
+//!                                    bytes ◀─ ws-core ◀─ Outbox ◀─ Session
+//! ```
+//!
+//! Read `factory` to know how a handshake is answered, `driver` to know how a session lives.
+//! Modules are declared below in the order in which a connection meets them. Everything of
+//! `ws-core` is re-exported, so that one dependency is enough.
+#![forbid(unsafe_code)]
+
+pub use bytes::{Bytes, BytesMut};
+pub use ws_core::{
+    CloseCode, CloseFrame, CloseStatus, Frame, Limits, Message, MessageKind, OpCode, Partial,
+    Prepared, ProtocolError, ReservedBits, Role, Text, generator::MaskKeys,
+};
+
+// Negotiate: from a request to its answer.
+mod headers;
+
+mod handshake;
+
+mod origin;
+pub use origin::{OriginError, OriginPolicy};
+
+mod rejection;
+pub use rejection::Rejection;
+
+mod request;
+pub use request::{ConnectionInfo, PathParams, UpgradeRequest};
+
+mod negotiation;
+pub use negotiation::HeaderError;
+
+mod blob;
+mod snapshot;
+pub use snapshot::{KeptHeaders, RequestSnapshot};
+
+mod acceptor;
+pub use acceptor::{Accept, Accepted, Acceptor};
+
+mod registry;
+pub use registry::{ConfigError, EndpointRegistry};
+
+// Accept: from the answer to a connection.
+mod policy;
+pub use policy::Policy;
+
+mod factory;
+pub use factory::{WebSocketFactory, WebSocketFactoryBuilder};
+
+mod upgrade;
+
+mod transport;
+pub use transport::{Io, Transport};
+
+mod launch;
+pub use launch::Established;
+
+// Drive: the life of a session.
+mod driver;
+
+mod clocks;
+
+mod buffers;
+
+mod wire;
+
+mod outbox;
+
+mod finish;
+
+mod ending;
+pub use ending::{BoxError, Close, CloseEvent, Initiator, SessionError};
+
+// The application's side.
+mod endpoint;
+pub use endpoint::{Endpoint, EventResult, FrameAction, FromFn, StatelessEndpoint, from_fn};
+
+mod session;
+pub use session::{Session, SessionId};
+
+mod session_extensions;
+pub use session_extensions::SessionExtensions;
+
+mod send_error;
+pub use send_error::SendError;
+
+mod group;
+pub use group::{BroadcastReport, Group, Membership, SlowMember};
+
+mod sessions;
+pub use sessions::ShutdownReport;
+
+mod stats;
+pub use stats::FactoryStats;

@@ -1,0 +1,464 @@
+//! What the application sends, on its way to the driver.
+//!
+//! Bounded in messages and in bytes. It holds plain frames, encoded when they are sent: small
+//! payloads are copied behind their header, so that an echo never keeps a read buffer alive, large
+//! ones go as they are. A server without extensions writes these very bytes.
+//!
+//! Whoever sends takes a short lock, and wakes the driver only if it sleeps and nothing else has
+//! woken it since; what a handler sends while the driver runs it wakes nobody.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, OpCode, Prepared, generator};
+
+use crate::{Policy, buffers, send_error::SendError, wire::Wire};
+
+/// The queue between a session's handles and its driver.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: Mutex<Queue>,
+    /// Whether the driver sleeps and has to be woken.
+    parked: AtomicBool,
+    /// Tells one sender after the other that there is room.
+    room: Notify,
+    /// Tells everybody that something was written, or that nothing will be.
+    progress: Notify,
+}
+
+#[derive(Debug)]
+struct Queue {
+    chunks: VecDeque<Bytes>,
+    tail: BytesMut,
+    control: BytesMut,
+    /// What waits here, and what the driver has taken and not yet written.
+    waiting: Load,
+    in_flight: Load,
+    limit: Load,
+    /// The message whose first frame was sent as a frame, and whose last was not.
+    sequence: Option<MessageKind>,
+    phase: Phase,
+    close: Option<CloseFrame>,
+    aborted: bool,
+    policy: Option<Arc<Policy>>,
+    waker: Option<Waker>,
+    /// How many batches the driver has taken, and how many it has written.
+    taken: u64,
+    written: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+/// Whether something can still be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Open,
+    /// Our Close is queued or gone: nothing follows it (RFC 6455 §5.5.1).
+    Closing,
+    /// The session is over.
+    Over,
+}
+
+/// What the driver has to do besides writing.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// Our Close, which comes after everything that has been taken.
+    pub(crate) close: Option<CloseFrame>,
+    pub(crate) aborted: bool,
+    /// The session's new policy.
+    pub(crate) policy: Option<Arc<Policy>>,
+}
+
+/// A payload from this size on is not copied, in bytes: there the copy begins to cost more than a
+/// second piece in the write.
+const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
+
+/// How much of Pings and Pongs may wait, in bytes: 32 of the largest.
+const MAX_CONTROL_BYTES: usize = 32 * 127;
+
+impl Outbox {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                chunks: VecDeque::new(),
+                tail: BytesMut::new(),
+                control: BytesMut::new(),
+                waiting: Load::default(),
+                in_flight: Load::default(),
+                limit: limit(policy),
+                sequence: None,
+                phase: Phase::Open,
+                close: None,
+                aborted: false,
+                policy: None,
+                waker: None,
+                taken: 0,
+                written: 0,
+            }),
+            parked: AtomicBool::new(false),
+            room: Notify::new(),
+            progress: Notify::new(),
+        }
+    }
+
+    /// Queues a message if there is room.
+    pub(crate) fn try_message(&self, message: Message) -> Result<(), SendError> {
+        let len = message.len();
+        self.push(message, len, Queue::admits_message, |queue, message| {
+            let header = FrameHeader::whole(message.kind().opcode(), len as u64);
+            queue.encode(&header, message.into_bytes());
+        })
+    }
+
+    /// Queues an encoded message if there is room.
+    pub(crate) fn try_prepared(&self, prepared: &Prepared) -> Result<(), SendError<()>> {
+        let plain = prepared.plain();
+        self.push((), plain.len(), Queue::admits_message, |queue, ()| {
+            queue.append(plain);
+        })
+    }
+
+    /// Queues a data frame if there is room, and it is the turn of such a frame.
+    pub(crate) fn try_frame(&self, frame: Frame) -> Result<(), SendError<Frame>> {
+        let len = frame.payload().len();
+        self.push(frame, len, Queue::admits_frame, |queue, frame| {
+            queue.follow(&frame);
+            queue.encode(&frame.header(), frame.into_payload());
+        })
+    }
+
+    /// Queues a Ping or a Pong if there is room.
+    pub(crate) fn try_control(&self, frame: Frame) -> Result<(), SendError<Frame>> {
+        self.push(frame, 0, Queue::admits_control, |queue, frame| {
+            if queue.control.capacity() == 0 {
+                queue.control = buffers::write_buffer();
+            }
+            generator::encode_plain(&frame, &mut queue.control);
+            queue.waiting.messages -= 1;
+        })
+    }
+
+    /// Repeats `attempt` until it finds room, or fails otherwise.
+    ///
+    /// Cancel safe: dropped before it resolves, nothing was queued.
+    pub(crate) async fn when_room<T>(
+        &self,
+        mut item: T,
+        attempt: impl Fn(&Self, T) -> Result<(), SendError<T>>,
+    ) -> Result<(), SendError<T>> {
+        match attempt(self, item) {
+            Err(SendError::Full(back)) => item = back,
+            outcome => return outcome,
+        }
+        loop {
+            let room = self.room.notified();
+            let mut room = std::pin::pin!(room);
+            // Listens before it looks, so that room made in between is not missed.
+            room.as_mut().enable();
+            match attempt(self, item) {
+                Err(SendError::Full(back)) => item = back,
+                outcome => {
+                    // There may be room for the next in line, too.
+                    self.room.notify_one();
+                    return outcome;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Waits until everything queued so far has been written.
+    pub(crate) async fn flush(&self) -> Result<(), SendError<()>> {
+        let batch = {
+            let queue = self.lock();
+            queue.taken + u64::from(queue.holds_something())
+        };
+        self.when_progress(|| {
+            let queue = self.lock();
+            if queue.written >= batch {
+                Some(Ok(()))
+            } else if queue.phase == Phase::Over {
+                Some(Err(SendError::Closed(())))
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// Waits until `look` sees what it is looking for; it is asked again whenever something was
+    /// written, and when the session is over.
+    pub(crate) async fn when_progress<T>(&self, look: impl Fn() -> Option<T>) -> T {
+        loop {
+            let progress = self.progress.notified();
+            let mut progress = std::pin::pin!(progress);
+            // Listens before it looks, so that progress in between is not missed.
+            progress.as_mut().enable();
+            if let Some(seen) = look() {
+                return seen;
+            }
+            progress.await;
+        }
+    }
+
+    /// Queues our Close behind everything else; nothing can be queued after it. Returns whether
+    /// this was the first.
+    pub(crate) fn close(&self, close: CloseFrame) -> bool {
+        let mut queue = self.lock();
+        if queue.phase != Phase::Open {
+            return false;
+        }
+        queue.phase = Phase::Closing;
+        queue.close = Some(close);
+        self.wake(queue);
+        self.room.notify_waiters();
+        true
+    }
+
+    /// Tells the driver to end at once.
+    pub(crate) fn abort(&self) {
+        let mut queue = self.lock();
+        queue.aborted = true;
+        self.wake(queue);
+    }
+
+    /// Tells the driver, and the queue, of a new policy.
+    pub(crate) fn set_policy(&self, policy: Arc<Policy>) {
+        let mut queue = self.lock();
+        queue.limit = limit(&policy);
+        queue.policy = Some(policy);
+        self.wake(queue);
+        self.room.notify_one();
+    }
+
+    /// Whether a message could still be queued, room or not.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().phase == Phase::Open
+    }
+
+    /// How much waits to be written: messages and bytes.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let queue = self.lock();
+        let total = queue.total();
+        (total.messages, total.bytes)
+    }
+
+    // For the driver.
+
+    /// The driver runs: whatever is queued from now on it will see before it sleeps.
+    pub(crate) fn unpark(&self) {
+        self.parked.store(false, Ordering::Release);
+    }
+
+    /// Moves what waits to `wire` if that is empty, registers who is to be woken for more, and
+    /// returns what else there is to do.
+    pub(crate) fn exchange(&self, wire: &mut Wire, waker: &Waker) -> Orders {
+        let mut queue = self.lock();
+        let mut orders = Orders {
+            close: None,
+            aborted: queue.aborted,
+            policy: queue.policy.take(),
+        };
+        if wire.takes_control() && !queue.control.is_empty() {
+            wire.control().extend_from_slice(&queue.control);
+            queue.control.clear();
+        }
+        if wire.data_is_gone() {
+            if queue.written < queue.taken {
+                queue.written = queue.taken;
+                queue.in_flight = Load::default();
+                self.room.notify_one();
+                self.progress.notify_waiters();
+            }
+            if queue.holds_something() {
+                let Queue { chunks, tail, .. } = &mut *queue;
+                wire.swap_data(chunks, tail);
+                queue.in_flight = std::mem::take(&mut queue.waiting);
+                queue.taken += 1;
+            }
+            orders.close = queue.close.take();
+        }
+        match &queue.waker {
+            Some(known) if known.will_wake(waker) => {}
+            _ => queue.waker = Some(waker.clone()),
+        }
+        self.parked.store(true, Ordering::Release);
+        orders
+    }
+
+    /// Ends it: what was not written is lost, whoever waits is told.
+    pub(crate) fn end(&self) {
+        let mut queue = self.lock();
+        queue.phase = Phase::Over;
+        queue.close = None;
+        queue.waker = None;
+        queue.chunks = VecDeque::new();
+        buffers::recycle(std::mem::take(&mut queue.tail));
+        buffers::recycle(std::mem::take(&mut queue.control));
+        drop(queue);
+        self.room.notify_waiters();
+        self.progress.notify_waiters();
+    }
+
+    fn push<T>(
+        &self,
+        item: T,
+        bytes: usize,
+        admits: impl FnOnce(&Queue, &T, usize) -> Admission,
+        write: impl FnOnce(&mut Queue, T),
+    ) -> Result<(), SendError<T>> {
+        let mut queue = self.lock();
+        match admits(&queue, &item, bytes) {
+            Admission::Granted => {}
+            Admission::Full => return Err(SendError::Full(item)),
+            Admission::Closed => return Err(SendError::Closed(item)),
+            Admission::OutOfSequence => return Err(SendError::OutOfSequence(item)),
+        }
+        queue.waiting.messages += 1;
+        queue.waiting.bytes += bytes;
+        write(&mut queue, item);
+        if self.parked.swap(false, Ordering::AcqRel) {
+            self.wake(queue);
+        }
+        Ok(())
+    }
+
+    fn wake(&self, queue: MutexGuard<'_, Queue>) {
+        let waker = queue.waker.clone();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while the lock is held, and if it did the queue would still be whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Admission {
+    Granted,
+    Full,
+    Closed,
+    OutOfSequence,
+}
+
+impl Queue {
+    fn total(&self) -> Load {
+        Load {
+            messages: self.waiting.messages + self.in_flight.messages,
+            bytes: self.waiting.bytes + self.in_flight.bytes,
+        }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let total = self.total();
+        // A message larger than the bound passes when nothing else waits.
+        total.messages == 0
+            || (total.messages < self.limit.messages
+                && total.bytes.saturating_add(bytes) <= self.limit.bytes)
+    }
+
+    fn holds_something(&self) -> bool {
+        !self.chunks.is_empty() || !self.tail.is_empty()
+    }
+
+    fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
+        if self.phase != Phase::Open {
+            Admission::Closed
+        } else if self.sequence.is_some() || !self.has_room(bytes) {
+            // §5.4: a message waits for the end of the one that is sent as frames.
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    fn admits_frame(&self, frame: &Frame, bytes: usize) -> Admission {
+        let in_sequence = match frame.opcode() {
+            OpCode::Continuation => self.sequence.is_some(),
+            OpCode::Text | OpCode::Binary => self.sequence.is_none(),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => false,
+        };
+        if self.phase != Phase::Open {
+            Admission::Closed
+        } else if !in_sequence {
+            Admission::OutOfSequence
+        } else if !self.has_room(bytes) {
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    fn admits_control(&self, frame: &Frame, _bytes: usize) -> Admission {
+        if self.phase != Phase::Open {
+            Admission::Closed
+        } else if !self.control.is_empty()
+            && self.control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES
+        {
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    fn follow(&mut self, frame: &Frame) {
+        self.sequence = match (frame.fin(), frame.opcode().message_kind()) {
+            (true, _) => None,
+            (false, Some(kind)) => Some(kind),
+            (false, None) => self.sequence,
+        };
+    }
+
+    fn encode(&mut self, header: &FrameHeader, payload: Bytes) {
+        if self.tail.capacity() == 0 {
+            self.tail = buffers::write_buffer();
+        }
+        generator::encode_header(header, None, &mut self.tail);
+        if payload.len() < SHARED_PAYLOAD_BYTES {
+            self.tail.extend_from_slice(&payload);
+        } else {
+            self.seal();
+            self.chunks.push_back(payload);
+        }
+    }
+
+    fn append(&mut self, plain: &Bytes) {
+        if plain.len() < SHARED_PAYLOAD_BYTES {
+            if self.tail.capacity() == 0 {
+                self.tail = buffers::write_buffer();
+            }
+            self.tail.extend_from_slice(plain);
+        } else {
+            self.seal();
+            self.chunks.push_back(plain.clone());
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+}
+
+fn limit(policy: &Policy) -> Load {
+    Load {
+        messages: policy.max_outbox_messages(),
+        bytes: policy.max_outbox_bytes(),
+    }
+}

@@ -1,0 +1,173 @@
+//! Endpoint factories by subprotocol: the usual [`Acceptor`].
+
+use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::{
+    Accept, Accepted, Acceptor, Endpoint, OriginPolicy, Rejection, StatelessEndpoint,
+    UpgradeRequest, headers,
+};
+
+/// Which endpoint serves which subprotocol, and which serves none.
+///
+/// Filled through [`crate::WebSocketFactory::builder`]; on its own for an acceptor that wraps it.
+#[derive(Default)]
+pub struct EndpointRegistry {
+    by_subprotocol: HashMap<String, Make>,
+    fallback: Option<Make>,
+    origin: OriginPolicy,
+}
+
+type Made = Pin<Box<dyn Future<Output = Result<Accepted, Rejection>> + Send>>;
+type Make = Box<dyn Fn(&UpgradeRequest) -> Made + Send + Sync>;
+
+/// What is wrong with a factory's configuration: the caller's fault, found when it is built.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Two endpoints for one subprotocol, or two for none.
+    #[error("subprotocol {subprotocol:?} is registered twice")]
+    DuplicateSubprotocol {
+        /// The name; empty for "no subprotocol".
+        subprotocol: String,
+    },
+    /// A name that cannot stand in `Sec-WebSocket-Protocol` (RFC 6455 §4.1).
+    #[error("subprotocol {subprotocol:?} is not a token")]
+    InvalidSubprotocol {
+        /// The name.
+        subprotocol: String,
+    },
+    /// No endpoint was registered.
+    #[error("no endpoint is registered")]
+    NoEndpoint,
+    /// Endpoints were registered beside an acceptor that would never see them.
+    #[error("endpoints are registered beside an acceptor")]
+    AcceptorAndEndpoints,
+}
+
+impl EndpointRegistry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Serves a subprotocol, or none, with an endpoint that is made for each connection.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a name that is no token, or that has an endpoint.
+    pub fn register<E: Endpoint>(
+        &mut self,
+        subprotocol: Option<&str>,
+        make: impl Fn(&UpgradeRequest) -> E + Send + Sync + 'static,
+    ) -> Result<(), ConfigError> {
+        self.insert(
+            subprotocol,
+            Box::new(move |request| {
+                let accepted = Accepted::from(Accept::new(make(request)));
+                Box::pin(std::future::ready(Ok(accepted)))
+            }),
+        )
+    }
+
+    /// As [`Self::register`], asynchronously; the endpoint may come with headers for the 101, or
+    /// not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::register`].
+    pub fn register_with<E, Fut>(
+        &mut self,
+        subprotocol: Option<&str>,
+        make: impl Fn(UpgradeRequest) -> Fut + Send + Sync + 'static,
+    ) -> Result<(), ConfigError>
+    where
+        E: Endpoint,
+        Fut: Future<Output = Result<Accept<E>, Rejection>> + Send + 'static,
+    {
+        self.insert(
+            subprotocol,
+            Box::new(move |request| {
+                let made = make(request.clone());
+                Box::pin(async move { made.await.map(Accepted::from) })
+            }),
+        )
+    }
+
+    /// Serves a subprotocol, or none, with one endpoint that all its connections share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::register`].
+    pub fn register_shared<E: StatelessEndpoint>(
+        &mut self,
+        subprotocol: Option<&str>,
+        endpoint: impl Into<Arc<E>>,
+    ) -> Result<(), ConfigError> {
+        let endpoint = endpoint.into();
+        self.register(subprotocol, move |_| Arc::clone(&endpoint))
+    }
+
+    /// Which origins may connect. Default: the same origin.
+    pub fn set_origin(&mut self, origin: OriginPolicy) {
+        self.origin = origin;
+    }
+
+    /// Whether nothing is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_subprotocol.is_empty() && self.fallback.is_none()
+    }
+
+    fn insert(&mut self, subprotocol: Option<&str>, make: Make) -> Result<(), ConfigError> {
+        let duplicate = match subprotocol {
+            None => self.fallback.replace(make).is_some(),
+            Some(name) if headers::token(name.as_bytes()).is_none() => {
+                return Err(ConfigError::InvalidSubprotocol {
+                    subprotocol: name.to_owned(),
+                });
+            }
+            Some(name) => self.by_subprotocol.insert(name.to_owned(), make).is_some(),
+        };
+        if duplicate {
+            return Err(ConfigError::DuplicateSubprotocol {
+                subprotocol: subprotocol.unwrap_or_default().to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Acceptor for EndpointRegistry {
+    fn check_origin(&self, origin: &str, request: &UpgradeRequest) -> bool {
+        self.origin.allows(origin, request)
+    }
+
+    async fn accept(
+        &self,
+        request: &UpgradeRequest,
+        subprotocol: Option<&str>,
+    ) -> Result<Option<Accepted>, Rejection> {
+        let make = match subprotocol {
+            Some(name) => self.by_subprotocol.get(name),
+            None => self.fallback.as_ref(),
+        };
+        match make {
+            Some(make) => make(request).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl fmt::Debug for EndpointRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointRegistry")
+            .field("subprotocols", &self.by_subprotocol.keys())
+            .field("fallback", &self.fallback.is_some())
+            .field("origin", &self.origin)
+            .finish()
+    }
+}

@@ -1,0 +1,62 @@
+//! Why something was not sent; what was not sent comes back.
+
+use ws_core::Message;
+
+/// Why something could not be queued. Never the peer's fault: see `ProtocolError` for that.
+///
+/// ```
+/// use ws_factory::{Message, SendError};
+/// let error = SendError::Closed(Message::text("too late"));
+/// assert_eq!(error.into_inner(), Message::text("too late"));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError<T = Message> {
+    /// The session is closing or closed: our Close is queued or gone, or the peer is.
+    #[error("session closed")]
+    Closed(T),
+    /// The outbox is full, or a message that is sent frame by frame has not ended.
+    #[error("outbox full")]
+    Full(T),
+    /// A frame that may not follow the one before it (RFC 6455 §5.4), or that has a method of its
+    /// own: `Session::close`.
+    #[error("frame out of sequence")]
+    OutOfSequence(T),
+    /// A Ping or a Pong of more than 125 bytes (§5.5).
+    #[error("control frame of more than 125 bytes")]
+    ControlTooLong(T),
+}
+
+impl<T> SendError<T> {
+    /// What was not sent.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Closed(item)
+            | Self::Full(item)
+            | Self::OutOfSequence(item)
+            | Self::ControlTooLong(item) => item,
+        }
+    }
+
+    /// Whether the session is closing or closed.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+
+    /// Whether it would have to wait.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> SendError<U> {
+        match self {
+            Self::Closed(item) => SendError::Closed(f(item)),
+            Self::Full(item) => SendError::Full(f(item)),
+            Self::OutOfSequence(item) => SendError::OutOfSequence(f(item)),
+            Self::ControlTooLong(item) => SendError::ControlTooLong(f(item)),
+        }
+    }
+}

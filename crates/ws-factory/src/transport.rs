@@ -1,0 +1,104 @@
+//! The bytes under a session: a TCP socket, or anything else that reads and writes.
+//!
+//! A closed enum, so that the usual case costs no indirection and the driver is compiled once for
+//! all of them.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// What a boxed transport must do.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// The byte stream of one session, after its handshake.
+///
+/// ```
+/// let (near, _far) = tokio::io::duplex(1024);
+/// let transport = ws_factory::Transport::boxed(near);
+/// ```
+#[expect(missing_debug_implementations, reason = "a boxed stream has none")]
+pub struct Transport(Inner);
+
+enum Inner {
+    Tcp(TcpStream),
+    Boxed(Box<dyn Io>),
+}
+
+impl Transport {
+    /// A TCP socket.
+    #[must_use]
+    pub const fn tcp(stream: TcpStream) -> Self {
+        Self(Inner::Tcp(stream))
+    }
+
+    /// Anything else: TLS, an upgraded HTTP connection of an unknown kind, a pipe in a test.
+    #[must_use]
+    pub fn boxed(stream: impl Io + 'static) -> Self {
+        Self(Inner::Boxed(Box::new(stream)))
+    }
+
+    fn pin(&mut self) -> Pin<&mut dyn Io> {
+        match &mut self.0 {
+            Inner::Tcp(stream) => Pin::new(stream),
+            Inner::Boxed(stream) => Pin::new(stream),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Inner::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Inner::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.pin().poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.0 {
+            Inner::Tcp(stream) => stream.is_write_vectored(),
+            Inner::Boxed(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pin().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pin().poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,220 @@
+//! What is on its way to the socket: the driver's side of the outbox.
+//!
+//! Everything ready leaves in one write. Control frames overtake data, but only between two frames,
+//! so the position within the front frame is followed across partial writes. While the peer takes
+//! nothing only the latest Pong is kept (RFC 6455 §5.5.3), so that a peer that pings and never
+//! reads costs one Pong.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+use ws_core::{Frame, generator};
+
+use crate::buffers;
+
+/// Frames in their wire form, not yet taken by the socket.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    /// Whole control frames, or the rest of one that the socket has begun to take.
+    control: BytesMut,
+    /// Data: first the sealed chunks, then the tail.
+    chunks: VecDeque<Bytes>,
+    tail: BytesMut,
+    /// How much of the data has to leave before the next frame boundary.
+    mid_frame: u64,
+    /// Whether the socket refused the last write.
+    blocked: bool,
+    /// The latest Pong that came while blocked.
+    pong: Option<Frame>,
+}
+
+/// How many pieces one write gathers: beyond this a system call costs less than the bookkeeping.
+const MAX_SLICES: usize = 32;
+
+impl Wire {
+    /// Whether all data has been taken by the socket.
+    pub(crate) fn data_is_gone(&self) -> bool {
+        self.chunks.is_empty() && self.tail.is_empty()
+    }
+
+    /// Whether everything has been taken by the socket.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data_is_gone() && self.control.is_empty() && self.pong.is_none()
+    }
+
+    /// Whether there is room for the control frames that the application queued.
+    pub(crate) fn takes_control(&self) -> bool {
+        self.control.is_empty()
+    }
+
+    /// Takes over what was queued, by swapping buffers.
+    pub(crate) fn swap_data(&mut self, chunks: &mut VecDeque<Bytes>, tail: &mut BytesMut) {
+        std::mem::swap(&mut self.chunks, chunks);
+        std::mem::swap(&mut self.tail, tail);
+    }
+
+    /// The data that was just taken over, to write it anew.
+    pub(crate) fn take_data(&mut self) -> VecDeque<Bytes> {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.push_back(std::mem::take(&mut self.tail).freeze());
+        chunks
+    }
+
+    /// The control frames that were just taken over, to write them anew.
+    pub(crate) fn take_control(&mut self) -> Bytes {
+        std::mem::take(&mut self.control).freeze()
+    }
+
+    /// The end of the data, to write more to.
+    pub(crate) fn data(&mut self) -> &mut BytesMut {
+        ensure(&mut self.tail)
+    }
+
+    /// The end of the control frames, to write more to.
+    pub(crate) fn control(&mut self) -> &mut BytesMut {
+        ensure(&mut self.control)
+    }
+
+    /// Whether a Pong should be written now; if not, it replaces the one that waits.
+    pub(crate) fn admit_pong(&mut self, pong: Frame) -> Option<Frame> {
+        if self.blocked {
+            self.pong = Some(pong);
+            return None;
+        }
+        Some(pong)
+    }
+
+    /// The Pong that waited, once it can be written.
+    pub(crate) fn waiting_pong(&mut self) -> Option<Frame> {
+        if self.control.is_empty() {
+            self.pong.take()
+        } else {
+            None
+        }
+    }
+
+    /// Writes as much as the socket takes in one call; returns how much that was.
+    pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut W,
+    ) -> Poll<io::Result<usize>> {
+        self.blocked = true;
+        let io = Pin::new(io);
+        let written = if self.control.is_empty() && self.chunks.is_empty() {
+            ready!(io.poll_write(cx, &self.tail))?
+        } else {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.gather(&mut slices);
+            ready!(io.poll_write_vectored(cx, &slices[..count]))?
+        };
+        self.blocked = false;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.advance(written);
+        Poll::Ready(Ok(written))
+    }
+
+    /// The pieces in the order in which they leave: the rest of a frame that has begun, the control
+    /// frames, the other data.
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        let mut slots = slices.iter_mut();
+        let mut count = 0;
+        let mut put = |piece: &'a [u8]| {
+            if let (false, Some(slot)) = (piece.is_empty(), slots.next()) {
+                *slot = IoSlice::new(piece);
+                count += 1;
+            }
+        };
+        let mut before = self.mid_frame;
+        if before == 0 {
+            put(&self.control);
+        }
+        for piece in self.pieces() {
+            // Cannot truncate: not more than the piece's length.
+            let cut = before.min(piece.len() as u64) as usize;
+            put(&piece[..cut]);
+            if before > 0 && before == cut as u64 {
+                put(&self.control);
+            }
+            before -= cut as u64;
+            put(&piece[cut..]);
+        }
+        count
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks
+            .iter()
+            .map(AsRef::as_ref)
+            .chain(std::iter::once(self.tail.as_ref()))
+    }
+
+    /// Drops the first `written` bytes, in the order of [`Self::gather`].
+    fn advance(&mut self, written: usize) {
+        let mut left = written;
+        if self.mid_frame > 0 {
+            left -= self.advance_frame(left);
+        }
+        if self.mid_frame == 0 {
+            let control = left.min(self.control.len());
+            self.control.advance(control);
+            left -= control;
+        }
+        if self.chunks.is_empty() && left == self.tail.len() {
+            // Everything left, as it nearly always does: no frame needs to be looked at.
+            self.tail.clear();
+        } else {
+            while left > 0 {
+                left -= self.advance_frame(left);
+            }
+        }
+        if self.tail.is_empty() {
+            buffers::recycle(std::mem::take(&mut self.tail));
+        }
+        if self.control.is_empty() {
+            buffers::recycle(std::mem::take(&mut self.control));
+        }
+    }
+
+    /// Drops at most `most` bytes of the front frame; returns how many.
+    fn advance_frame(&mut self, most: usize) -> usize {
+        if self.mid_frame == 0 {
+            let front = self.pieces().find(|piece| !piece.is_empty());
+            self.mid_frame = front
+                .and_then(generator::wire_length)
+                // A header is never cut by the end of a piece; if it were, what is there goes as
+                // one frame and nothing is lost.
+                .unwrap_or(most as u64);
+        }
+        // Cannot truncate: not more than `most`.
+        let step = self.mid_frame.min(most as u64) as usize;
+        self.mid_frame -= step as u64;
+        let mut left = step;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let cut = left.min(chunk.len());
+            chunk.advance(cut);
+            left -= cut;
+            if !chunk.is_empty() {
+                break;
+            }
+            self.chunks.pop_front();
+        }
+        self.tail.advance(left.min(self.tail.len()));
+        step
+    }
+}
+
+fn ensure(buffer: &mut BytesMut) -> &mut BytesMut {
+    if buffer.capacity() == 0 {
+        *buffer = buffers::write_buffer();
+    }
+    buffer
+}

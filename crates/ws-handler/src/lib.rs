@@ -1,0 +1,1 @@
+//! WebSocket handlers and servlets for hyper, tower and axum.
