@@ -10,15 +10,26 @@ use ws_core::Role::Server;
 use ws_core::extension::Identity;
 use ws_core::{
     CloseCode, Connection, Delivery, Event, Extension, ExtensionStack, Frame, FramePart, Limits,
-    Message, ProtocolError, ReservedBits, Step,
+    Message, OpCode, ProtocolError, ReservedBits, Step, generator,
 };
 
-/// Claims RSV1 and marks every frame with it. Inbound each part of such a frame becomes two parts;
+/// Claims a bit and marks every frame with it. Inbound each part of such a frame becomes two parts;
 /// outbound each frame becomes two frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Halves {
+    bit: ReservedBits,
     inbound: VecDeque<FramePart>,
     outbound: VecDeque<FramePart>,
+}
+
+impl Halves {
+    fn boxed(bit: ReservedBits) -> Box<dyn Extension> {
+        Box::new(Self {
+            bit,
+            inbound: VecDeque::new(),
+            outbound: VecDeque::new(),
+        })
+    }
 }
 
 impl Extension for Halves {
@@ -27,15 +38,16 @@ impl Extension for Halves {
     }
 
     fn reserved(&self) -> ReservedBits {
-        ReservedBits::RSV1
+        self.bit
     }
 
     fn push_inbound(&mut self, part: FramePart) {
+        assert!(self.inbound.is_empty(), "polled to the end before");
         let reserved = part.header().reserved();
-        if !reserved.contains(ReservedBits::RSV1) {
+        if !reserved.contains(self.bit) {
             return self.inbound.push_back(part);
         }
-        let part = part.with_reserved(reserved.without(ReservedBits::RSV1));
+        let part = part.with_reserved(reserved.without(self.bit));
         let payload = part.payload().clone();
         let (head, tail) = (
             payload.slice(..payload.len() / 2),
@@ -51,15 +63,25 @@ impl Extension for Halves {
     }
 
     fn push_outbound(&mut self, frame: FramePart) {
-        let mark = |frame| FramePart::whole(frame).with_reserved(ReservedBits::RSV1);
+        assert!(self.outbound.is_empty(), "polled to the end before");
+        let header = frame.header();
+        let reserved = header.reserved().with(self.bit);
+        let mark = |frame| FramePart::whole(frame).with_reserved(reserved);
         let payload = frame.payload();
         let (head, tail) = (
             payload.slice(..payload.len() / 2),
             payload.slice(payload.len() / 2..),
         );
-        self.outbound
-            .push_back(mark(Frame::binary(head).not_final()));
-        self.outbound.push_back(mark(Frame::continuation(tail)));
+        let head = match header.opcode() {
+            OpCode::Continuation => Frame::continuation(head),
+            _ => Frame::binary(head),
+        };
+        let tail = match header.fin() {
+            true => Frame::continuation(tail),
+            false => Frame::continuation(tail).not_final(),
+        };
+        self.outbound.push_back(mark(head.not_final()));
+        self.outbound.push_back(mark(tail));
     }
 
     fn poll_outbound(&mut self) -> Option<FramePart> {
@@ -177,7 +199,8 @@ fn claimed_bit_passes_on_data_frames_only() {
         (0xc9, false),
         (0xc8, false),
     ] {
-        let mut connection = connection(Delivery::Messages, vec![Box::new(Halves::default())]);
+        let mut connection =
+            connection(Delivery::Messages, vec![Halves::boxed(ReservedBits::RSV1)]);
 
         let (_, end) = peer::told(&mut connection, &peer::frame(Server, first, b""));
 
@@ -188,7 +211,7 @@ fn claimed_bit_passes_on_data_frames_only() {
 #[test]
 fn frame_that_an_extension_splits_is_still_one_frame_of_one_message() {
     for delivery in [Delivery::Messages, Delivery::Frames] {
-        let mut connection = connection(delivery, vec![Box::new(Halves::default())]);
+        let mut connection = connection(delivery, vec![Halves::boxed(ReservedBits::RSV1)]);
 
         let (mut events, _) = peer::told(&mut connection, &peer::frame(Server, 0xc1, b"halves"));
 
@@ -202,11 +225,34 @@ fn frame_that_an_extension_splits_is_still_one_frame_of_one_message() {
 
 #[test]
 fn outbound_frame_may_become_several_marked_ones() {
-    let mut connection = connection(Delivery::Messages, vec![Box::new(Halves::default())]);
+    let mut connection = connection(Delivery::Messages, vec![Halves::boxed(ReservedBits::RSV1)]);
 
     let out = sent(&mut connection, Frame::binary("ab"));
 
     assert_eq!(out.as_ref(), b"\x42\x01a\xc0\x01b");
+}
+
+#[test]
+fn what_two_layers_split_outbound_they_join_inbound() {
+    let both = || {
+        vec![
+            Halves::boxed(ReservedBits::RSV2),
+            Halves::boxed(ReservedBits::RSV1),
+        ]
+    };
+
+    let out = sent(
+        &mut connection(Delivery::Messages, both()),
+        Frame::binary("abcd"),
+    );
+    let inbound: Vec<u8> = [(0x62, b"a"), (0x60, b"b"), (0x60, b"c"), (0xe0, b"d")]
+        .iter()
+        .flat_map(|(first, payload)| peer::frame(Server, *first, *payload))
+        .collect();
+    let (events, _) = peer::told(&mut connection(Delivery::Messages, both()), &inbound);
+
+    assert_eq!(out.as_ref(), b"\x62\x01a\x60\x01b\x60\x01c\xe0\x01d");
+    assert_eq!(events, [Event::Message(Message::binary("abcd"))]);
 }
 
 /// §9.1: with `a, b` agreed, data is sent as b(a(data)), and read the other way round.
@@ -234,10 +280,7 @@ fn extensions_run_in_the_order_agreed_outbound_and_in_reverse_inbound() {
 #[test]
 fn pieces_of_one_layer_meet_the_next_one_by_one() {
     // The wire's neighbour halves; the application's wants its letter at the end of each half.
-    let layers = vec![
-        Letter::boxed(b'!'),
-        Box::new(Halves::default()) as Box<dyn Extension>,
-    ];
+    let layers = vec![Letter::boxed(b'!'), Halves::boxed(ReservedBits::RSV1)];
     let mut connection = connection(Delivery::Messages, layers);
 
     let (events, _) = peer::told(&mut connection, &peer::frame(Server, 0xc2, b"one!two!"));
@@ -263,17 +306,20 @@ fn control_frames_pass_extensions_by() {
     let mut connection = connection(Delivery::Messages, vec![Letter::boxed(b'x')]);
 
     let (events, _) = peer::told(&mut connection, &peer::frame(Server, 0x89, b"ping"));
+    let pong = generator::split_plain(&mut Bytes::from_static(b"\x8a\x04pong"));
+    let out = sent(&mut connection, pong.expect("a whole frame"));
 
     assert_eq!(events, [Event::Ping(Bytes::from_static(b"ping"))]);
+    assert_eq!(out.as_ref(), b"\x8a\x04pong");
 }
 
 /// §9.1: two extensions that use one bit cannot be agreed on together.
 #[test]
 fn bit_that_is_claimed_twice_is_a_conflict() {
     let mut stack = ExtensionStack::default();
-    stack.push(Box::new(Halves::default())).unwrap();
+    stack.push(Halves::boxed(ReservedBits::RSV1)).unwrap();
 
-    let refused = stack.push(Box::new(Halves::default())).unwrap_err();
+    let refused = stack.push(Halves::boxed(ReservedBits::RSV1)).unwrap_err();
 
     assert_eq!(refused.name(), "halves");
     assert_eq!(stack.len(), 1);
@@ -321,7 +367,7 @@ fn message_is_counted_behind_the_extensions() {
 
 #[test]
 fn ping_behind_a_message_is_told_while_the_message_is_handled() {
-    let mut connection = connection(Delivery::Messages, vec![Box::new(Halves::default())]);
+    let mut connection = connection(Delivery::Messages, vec![Halves::boxed(ReservedBits::RSV1)]);
     let bytes = [
         peer::frame(Server, 0xc2, b"message"),
         peer::frame(Server, 0x89, b""),
@@ -338,7 +384,7 @@ fn ping_behind_a_message_is_told_while_the_message_is_handled() {
 
 #[test]
 fn piece_that_an_extension_still_holds_waits_in_front_of_a_ping() {
-    let mut connection = connection(Delivery::Partials, vec![Box::new(Halves::default())]);
+    let mut connection = connection(Delivery::Partials, vec![Halves::boxed(ReservedBits::RSV1)]);
     let bytes = [
         peer::frame(Server, 0xc2, b"ab"),
         peer::frame(Server, 0x89, b""),

@@ -282,3 +282,35 @@ fn consumed_whole_frame_and_control_frame_are_nobody_elses() {
     let told = connection.resume(frame);
     assert_eq!(told, Ok(Some(Event::Message(Message::binary("yours")))));
 }
+
+/// What follows a message is asked for while it is handled, also when its header has come in halves.
+#[test]
+fn data_frame_waits_for_whoever_asks_for_control_frames() {
+    let mut connection = peer::open(Server, Delivery::Messages);
+    let bytes = wire(&[(BINARY, b"later")]);
+    for (from, to) in [(0, 1), (1, 3), (3, 8)] {
+        connection.recv(BytesMut::from(&bytes[from..to]));
+
+        assert_eq!(
+            connection.poll_control(),
+            Ok(Step::DataWaits),
+            "{from}..{to}"
+        );
+        if to < 6 {
+            assert_eq!(connection.poll_event(), Ok(Step::NeedInput), "{from}..{to}");
+            assert_eq!(
+                connection.poll_control(),
+                Ok(Step::DataWaits),
+                "{from}..{to}"
+            );
+        }
+    }
+    connection.recv(BytesMut::from(&bytes[8..]));
+
+    let told = connection.poll_event();
+    assert_eq!(
+        told,
+        Ok(Step::Event(Event::Message(Message::binary("later"))))
+    );
+    assert_eq!(connection.poll_control(), Ok(Step::NeedInput));
+}

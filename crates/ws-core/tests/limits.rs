@@ -335,6 +335,44 @@ fn changed_limits_hold_from_the_next_frame() {
     );
 }
 
+#[test]
+fn lowered_limit_holds_for_the_rest_of_a_message() {
+    let mut connection = peer::open(Server, Delivery::Messages);
+    let (_, first) = peer::told(&mut connection, &peer::frame(Server, 0x01, b"ab"));
+    connection.set_limits(Limits::default().with_max_text_bytes(3));
+
+    let (_, over) = peer::told(&mut connection, &peer::frame(Server, 0x80, b"cd"));
+
+    assert_eq!(first, Ok(Step::NeedInput));
+    assert_eq!(over, Err(ProtocolError::MessageTooBig { max_bytes: 3 }));
+}
+
+/// Hostile input L1, where the second fragment is read past the parser.
+#[test]
+fn message_that_is_read_directly_is_counted() {
+    let limits = Limits::default().with_max_binary_bytes(50_000);
+    let mut connection = limited(limits, Delivery::Messages);
+    let fragments = [
+        peer::frame(Server, 0x02, &[0; 40_000]),
+        peer::frame(Server, 0x80, &[0; 40_000]),
+    ]
+    .concat();
+    let (_, end) = peer::told(&mut connection, &fragments[..41_000]);
+    assert_eq!(end, Ok(Step::NeedInput));
+
+    let (buffer, room) = connection
+        .direct_buffer()
+        .expect("a large frame is under way");
+    buffer.extend_from_slice(&fragments[41_000..41_000 + room]);
+    let told = connection.recv_direct(room);
+
+    assert!(room > 10_000);
+    assert_eq!(
+        told,
+        Err(ProtocolError::MessageTooBig { max_bytes: 50_000 })
+    );
+}
+
 /// A message that lay whole in what was read is a slice of it.
 #[test]
 fn message_that_arrived_whole_is_not_copied() {

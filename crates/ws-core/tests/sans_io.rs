@@ -26,12 +26,12 @@ const NEVER_NAMED: &[&str] = &[
 /// The code of every source file, without its comments.
 fn sources(folder: &Path) -> Vec<(String, String)> {
     let mut sources = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             sources.extend(self::sources(&path));
         } else {
-            let text = fs::read_to_string(&path).unwrap();
+            let text = fs::read_to_string(&path).expect("a text file");
             let code = text
                 .lines()
                 .map(|line| line.split("//").next().unwrap_or_default());

@@ -140,6 +140,51 @@ fn frame_that_is_read_directly_is_judged_as_it_arrives() {
     }
 }
 
+/// U1, where the end of the message is read past the parser.
+#[test]
+fn message_that_is_read_directly_may_not_end_within_a_character() {
+    for delivery in [Delivery::Messages, Delivery::Frames] {
+        let bytes = text(&[&[b'x'; 20_000][..], b"\xe2\x82"].concat());
+        let mut connection = peer::open(Server, delivery);
+        let (_, end) = peer::told(&mut connection, &bytes[..100]);
+        assert_eq!(end, Ok(Step::NeedInput));
+
+        let mut rest = &bytes[100..];
+        let told = loop {
+            let Some((buffer, room)) = connection.direct_buffer() else {
+                break peer::told(&mut connection, rest).1;
+            };
+            let (head, tail) = rest.split_at(room.min(rest.len()));
+            buffer.extend_from_slice(head);
+            rest = tail;
+            match connection.recv_direct(head.len()) {
+                Ok(event) => assert_eq!(event, None),
+                Err(error) => break Err(error),
+            }
+        };
+
+        assert_eq!(
+            told,
+            Err(ProtocolError::InvalidUtf8 { at: 20_000 }),
+            "{delivery:?}"
+        );
+    }
+}
+
+/// U2: offsets count the characters that arrived in pieces.
+#[test]
+fn verdict_behind_a_split_character_names_its_place_in_the_message() {
+    let mut connection = peer::open(Server, Delivery::Messages);
+    let fragments = [
+        peer::frame(Server, 0x01, b"a\xe2\x82"),
+        peer::frame(Server, 0x80, b"\xacb\xff"),
+    ];
+
+    let (_, end) = peer::told(&mut connection, &fragments.concat());
+
+    assert_eq!(end, Err(ProtocolError::InvalidUtf8 { at: 5 }));
+}
+
 /// U5.
 #[test]
 fn legal_oddities_are_delivered_byte_by_byte() {

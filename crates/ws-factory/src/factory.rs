@@ -61,7 +61,6 @@ struct Inner {
 
 impl WebSocketFactory {
     /// Begins to configure a factory.
-    #[must_use]
     pub fn builder() -> WebSocketFactoryBuilder {
         WebSocketFactoryBuilder::default()
     }

@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use ws_factory::Policy;
+
 /// Settings from key/value pairs, under the names that Jetty's servlets use.
 ///
 /// A getter returns `None` if no pair named its setting.
@@ -107,6 +109,25 @@ impl InitParams {
     #[must_use]
     pub const fn read_bytes(&self) -> Option<u32> {
         self.read_bytes
+    }
+
+    /// The policy with these parameters in the place of its own values.
+    #[must_use]
+    pub fn apply(&self, mut policy: Policy) -> Policy {
+        if let Some(timeout) = self.idle_timeout() {
+            policy = policy.with_idle_timeout(timeout);
+        }
+        if let Some(bytes) = self.max_text_bytes {
+            policy = policy.with_max_text_bytes(bytes.into());
+        }
+        if let Some(bytes) = self.max_binary_bytes {
+            policy = policy.with_max_binary_bytes(bytes.into());
+        }
+        if let Some(bytes) = self.read_bytes {
+            // A target whose pointers have 16 bits would have none of the rest either.
+            policy = policy.with_max_read_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        policy
     }
 }
 

@@ -1,1 +1,69 @@
 //! WebSocket handlers and servlets for hyper, tower and axum.
+//!
+//! ```text
+//!   HTTP request ─▶ WebSocketHandler ─▶ Routes ─▶ WebSocketFactory ─▶ 101, session
+//!                      │ no upgrade, or no such path
+//!                      ▼
+//!                   inner service
+//! ```
+//!
+//! - [`WebSocketHandler`] stands around any hyper or tower service: what asks for a WebSocket goes
+//!   to a factory, everything else reaches the service untouched.
+//! - [`WebSocketServlet`]s are mounted at paths by [`Servlets`], each with its own factory.
+//! - [`Server`] is for those who have no HTTP server yet.
+//! - [`WebSocketFactory::accept`] is one call in a handler function of your own.
+//!
+//! Everything of `ws-factory` and `ws-core` is re-exported: this dependency is enough.
+//!
+//! ```no_run
+//! use ws_handler::{
+//!     NotFound, Server, WebSocketFactory, WebSocketHandler, from_fn, shutdown_signal,
+//! };
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let factory = WebSocketFactory::builder()
+//!         .fallback(|_request| {
+//!             from_fn(|session: ws_handler::Session, message| async move {
+//!                 session.send(message).await?;
+//!                 Ok(())
+//!             })
+//!         })
+//!         .build()?;
+//!     let handler = WebSocketHandler::new(factory, NotFound);
+//!     Server::bind("127.0.0.1:8080").await?.serve(handler, shutdown_signal()).await;
+//!     Ok(())
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+pub use ws_factory::*;
+
+// Where: paths to factories.
+mod pattern;
+pub use pattern::MappingError;
+
+mod mapping;
+
+mod init_params;
+pub use init_params::{InitParamError, InitParams};
+
+mod servlet;
+pub use servlet::{ServletError, Servlets, WebSocketServlet};
+
+mod routes;
+pub use routes::Routes;
+
+// How: a service around a service.
+mod handler;
+pub use handler::{HandlerBody, HandlerFuture, WebSocketHandler};
+
+mod not_found;
+pub use not_found::NotFound;
+
+// For those without a server.
+mod server;
+pub use server::Server;
+
+mod shutdown;
+pub use shutdown::shutdown_signal;

@@ -171,7 +171,7 @@ class Burst {
 
   sendNext() {
     this.sent += 1;
-    this.connection.send(`${this.sent} ${this.tag} `.padEnd(this.size, '.').slice(0, this.size), this);
+    this.connection.send(`${this.sent}.${this.tag}`.padEnd(this.size, '.').slice(0, this.size), this);
   }
 
   answered(trip) {
@@ -289,7 +289,7 @@ function scrollToNewest() {
 
 function showPause() {
   const button = element('pause');
-  button.setAttribute('aria-pressed', String(paused));
+  button.classList.toggle('on', paused);
   button.textContent = !paused ? 'Pause scrolling' : unseen ? `Resume (${count(unseen)} new)` : 'Resume';
 }
 

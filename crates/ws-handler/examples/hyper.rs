@@ -1,0 +1,64 @@
+//! WebSockets and a JSON route on one port, in a hyper server of one's own.
+//!
+//! Run it with `cargo run --example hyper`; `GET /time` is the JSON, anything that asks for a
+//! WebSocket is echoed.
+#![expect(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use http::{Request, Response, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use ws_handler::{
+    Bytes, ConnectionInfo, Message, Session, WebSocketFactory, WebSocketHandler, from_fn,
+};
+
+async fn time(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let mut response = Response::new(Full::from(format!(
+        "{{\"unix\":{}}}",
+        since_epoch.as_secs()
+    )));
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let factory = WebSocketFactory::builder()
+        .fallback(|_request| {
+            from_fn(|session: Session, message: Message| async move {
+                session.send(message).await?;
+                Ok(())
+            })
+        })
+        .build()?;
+    let handler = Arc::new(WebSocketHandler::new(factory, service_fn(time)));
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 8080))).await?;
+    println!("listening on http://{}/", listener.local_addr()?);
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        let handler = Arc::clone(&handler);
+        tokio::spawn(async move {
+            // Who is connected is the server's to say; sessions read it from their request.
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request
+                    .extensions_mut()
+                    .insert(ConnectionInfo::new().with_peer(peer));
+                hyper::service::Service::call(&*handler, request)
+            });
+            let connection = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                // Without this no connection would come of a 101.
+                .with_upgrades();
+            if let Err(error) = connection.await {
+                println!("{peer}: {error}");
+            }
+        });
+    }
+}

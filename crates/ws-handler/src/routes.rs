@@ -1,0 +1,96 @@
+//! Which factory a request belongs to.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+use tokio::task::JoinSet;
+
+use crate::{PathParams, ShutdownReport, UpgradeRequest, WebSocketFactory, mapping::PathMapping};
+
+/// Paths to factories: one factory for every path, or one for each mounted servlet.
+///
+/// A cheap clone. Made from a [`WebSocketFactory`] or from [`crate::Servlets`].
+///
+/// ```
+/// # fn main() -> Result<(), ws_handler::ConfigError> {
+/// use ws_handler::{Routes, WebSocketFactory, from_fn};
+///
+/// let factory = WebSocketFactory::builder()
+///     .fallback(|_| from_fn(|_session, _message| async { Ok(()) }))
+///     .build()?;
+/// let routes = Routes::from(factory);
+/// assert_eq!(routes.factories().count(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Routes(Arc<Table>);
+
+#[derive(Debug)]
+enum Table {
+    Everywhere(WebSocketFactory),
+    Mapped(Box<Mapped>),
+}
+
+#[derive(Debug)]
+struct Mapped {
+    paths: PathMapping<WebSocketFactory>,
+    all: Vec<WebSocketFactory>,
+}
+
+impl Routes {
+    pub(crate) fn mapped(paths: PathMapping<WebSocketFactory>, all: Vec<WebSocketFactory>) -> Self {
+        Self(Arc::new(Table::Mapped(Box::new(Mapped { paths, all }))))
+    }
+
+    /// The factory that answers `request`, if that asks for a WebSocket and its path is mapped; the
+    /// path's parameters go to the request's extensions. Any other request stays as it is.
+    #[must_use]
+    pub fn find<B>(&self, request: &mut Request<B>) -> Option<WebSocketFactory> {
+        if !UpgradeRequest::is_upgrade(request) {
+            return None;
+        }
+        match &*self.0 {
+            Table::Everywhere(factory) => Some(factory.clone()),
+            Table::Mapped(mapped) => {
+                let found = mapped.paths.find(request.uri().path())?;
+                let factory = found.value.clone();
+                let params = PathParams::from_iter(found.params);
+                request.extensions_mut().insert(params);
+                Some(factory)
+            }
+        }
+    }
+
+    /// Every factory.
+    pub fn factories(&self) -> impl Iterator<Item = &WebSocketFactory> {
+        match &*self.0 {
+            Table::Everywhere(factory) => std::slice::from_ref(factory).iter(),
+            Table::Mapped(mapped) => mapped.all.iter(),
+        }
+    }
+
+    /// Stops every factory at the same time; see [`WebSocketFactory::shutdown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`WebSocketFactory::shutdown`].
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        let mut stopping: JoinSet<ShutdownReport> = self
+            .factories()
+            .cloned()
+            .map(|factory| async move { factory.shutdown(deadline).await })
+            .collect();
+        let mut total = ShutdownReport::default();
+        while let Some(report) = stopping.join_next().await {
+            total = total.and(report.unwrap_or_default());
+        }
+        total
+    }
+}
+
+impl From<WebSocketFactory> for Routes {
+    fn from(factory: WebSocketFactory) -> Self {
+        Self(Arc::new(Table::Everywhere(factory)))
+    }
+}

@@ -1,0 +1,256 @@
+//! A ready-made server: bind, serve, stop gracefully.
+//!
+//! Deliberately small: HTTP/1.1 and HTTP/2 by hyper-util, a deadline against those who connect and
+//! say nothing, an accept loop that survives a full file table, and a shutdown that waits for
+//! sessions and requests alike. Anything more is a hyper server of your own around a
+//! [`WebSocketHandler`].
+
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::Notify,
+    task::JoinSet,
+    time::sleep,
+};
+
+use crate::{BoxError, ConnectionInfo, HandlerBody, ShutdownReport, WebSocketHandler};
+
+/// Serves a [`WebSocketHandler`] on a TCP port.
+///
+/// | setting | default | reached |
+/// |---|---|---|
+/// | `request_deadline` | 10 s from accept to the first request's head | connection closed |
+/// | `shutdown_deadline` | 10 s | what is left is cut |
+///
+/// It sets [`ConnectionInfo`], so that sessions know their peer.
+///
+/// ```no_run
+/// # async fn example(factory: ws_handler::WebSocketFactory) -> std::io::Result<()> {
+/// use ws_handler::{NotFound, Server, WebSocketHandler, shutdown_signal};
+///
+/// let server = Server::bind("127.0.0.1:8080").await?;
+/// println!("listening on {}", server.local_addr());
+/// let report = server
+///     .serve(WebSocketHandler::new(factory, NotFound), shutdown_signal())
+///     .await;
+/// println!("{} sessions ended cleanly", report.clean());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is accepted until it serves"]
+pub struct Server {
+    listener: TcpListener,
+    local: SocketAddr,
+    request_deadline: Duration,
+    shutdown_deadline: Duration,
+}
+
+/// How long to wait after an accept that failed for want of resources, which are freed by others.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Server {
+    /// Listens on an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// As the operating system says, for instance that the port is taken.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::from_listener(TcpListener::bind(address).await?)
+    }
+
+    /// Serves a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// If the socket has no local address.
+    pub fn from_listener(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self {
+            local: listener.local_addr()?,
+            listener,
+            request_deadline: Duration::from_secs(10),
+            shutdown_deadline: Duration::from_secs(10),
+        })
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// How long a connection may take from its accept until the head of its first request is
+    /// there, whatever bytes come meanwhile. Default: 10 s.
+    pub const fn with_request_deadline(mut self, deadline: Duration) -> Self {
+        self.request_deadline = deadline;
+        self
+    }
+
+    /// How long a shutdown waits for sessions and requests before it cuts them. Default: 10 s.
+    pub const fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
+        self.shutdown_deadline = deadline;
+        self
+    }
+
+    /// Accepts and serves until `shutdown` resolves; then closes every session with 1001, lets
+    /// requests finish, and returns how the sessions ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it stops accepting and cuts the HTTP connections; sessions
+    /// live on.
+    pub async fn serve<S, B>(
+        self,
+        handler: WebSocketHandler<S>,
+        shutdown: impl Future<Output = ()>,
+    ) -> ShutdownReport
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Self {
+            listener,
+            local,
+            request_deadline,
+            shutdown_deadline,
+        } = self;
+        let handler = Arc::new(handler);
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_ended) = connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let info = ConnectionInfo::new().with_peer(peer).with_local(local);
+                    let connection = Connection {
+                        handler: Arc::clone(&handler),
+                        info: info_of(&stream, info),
+                        request_deadline,
+                    };
+                    let watcher = graceful.watcher();
+                    connections.spawn(connection.serve(stream, watcher));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    if !is_of_one_connection(&error) {
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+        drop(listener);
+
+        let routes = handler.routes().clone();
+        let requests = tokio::time::timeout(shutdown_deadline, graceful.shutdown());
+        let (report, _elapsed) = tokio::join!(routes.shutdown(shutdown_deadline), requests);
+        connections.shutdown().await;
+        report
+    }
+}
+
+/// The address that the connection was made to, where the listener's is a wildcard.
+fn info_of(stream: &TcpStream, info: ConnectionInfo) -> ConnectionInfo {
+    match stream.local_addr() {
+        Ok(local) => info.with_local(local),
+        Err(_) => info,
+    }
+}
+
+/// Whether an accept failed because of that one connection: the next may be tried at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// What one TCP connection is served with.
+struct Connection<S> {
+    handler: Arc<WebSocketHandler<S>>,
+    info: ConnectionInfo,
+    request_deadline: Duration,
+}
+
+impl<S, B> Connection<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+        // Frames are written when they are ready; waiting for more would only delay them. A socket
+        // that refuses is about to fail anyway.
+        let _refused = stream.set_nodelay(true);
+        let called = Arc::new(Notify::new());
+        let service = FirstCall {
+            handler: self.handler,
+            info: self.info,
+            called: Arc::clone(&called),
+        };
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.request_deadline);
+        builder.http2().timer(TokioTimer::new());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let mut connection = pin!(watcher.watch(connection));
+
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut connection => outcome,
+            () = called.notified() => connection.await,
+            () = sleep(self.request_deadline) => {
+                tracing::debug!("no request in time");
+                return;
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(error = %error, "HTTP connection failed");
+        }
+    }
+}
+
+/// Notes the first call, and says who is connected.
+struct FirstCall<S> {
+    handler: Arc<WebSocketHandler<S>>,
+    info: ConnectionInfo,
+    called: Arc<Notify>,
+}
+
+impl<S, B> Service<Request<Incoming>> for FirstCall<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    type Response = Response<HandlerBody<B>>;
+    type Error = S::Error;
+    type Future = <WebSocketHandler<S> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.called.notify_one();
+        request.extensions_mut().insert(self.info);
+        Service::call(&*self.handler, request)
+    }
+}
