@@ -15,11 +15,12 @@ use std::{
 use http::{Request, Response, StatusCode, request::Parts};
 
 use crate::{
-    Accept, Accepted, Acceptor, ConfigError, Endpoint, EndpointRegistry, FactoryStats,
-    OriginPolicy, Policy, Rejection, Session, SessionId, ShutdownReport, StatelessEndpoint,
-    UpgradeRequest,
+    Accept, Accepted, Acceptor, ConfigError, Endpoint, EndpointRegistry, ExtensionNegotiator,
+    FactoryStats, OriginPolicy, Policy, Rejection, Session, SessionId, ShutdownReport,
+    StatelessEndpoint, UpgradeRequest,
+    extensions::ExtensionRegistry,
     launch::Launch,
-    negotiation::{Candidate, Negotiated, OriginChecked},
+    negotiation::{Candidate, OriginChecked},
     sessions::Sessions,
     upgrade::PendingUpgrade,
 };
@@ -55,6 +56,7 @@ pub struct WebSocketFactory(Arc<Inner>);
 
 struct Inner {
     acceptor: Box<dyn Acceptor>,
+    extensions: ExtensionRegistry,
     policy: Arc<Policy>,
     sessions: Arc<Sessions>,
 }
@@ -118,6 +120,7 @@ impl WebSocketFactory {
     ) -> Result<Response<String>, Rejection> {
         let Inner {
             acceptor,
+            extensions,
             policy,
             sessions,
         } = &*self.0;
@@ -126,10 +129,13 @@ impl WebSocketFactory {
         let checked = OriginChecked::check(request, |origin, request| {
             acceptor.check_origin(origin, request)
         })?;
-        let (accepted, negotiated) = self.choose(checked).await?;
+        let (accepted, candidate) = self.choose(checked).await?;
+        let (extensions, agreed) = extensions.agree(candidate.request().extension_offers());
+        let negotiated = candidate.select(agreed);
 
         let launch = Launch {
             upgrade,
+            extensions,
             request: negotiated.snapshot(policy.kept_headers()),
             policy: Arc::clone(policy),
             registration,
@@ -140,7 +146,7 @@ impl WebSocketFactory {
     }
 
     /// Asks the acceptor, within its deadline; its panic is a 500.
-    async fn choose(&self, checked: OriginChecked) -> Result<(Accepted, Negotiated), Rejection> {
+    async fn choose(&self, checked: OriginChecked) -> Result<(Accepted, Candidate), Rejection> {
         let acceptor = &*self.0.acceptor;
         let choice = async move {
             for candidate in checked.candidates() {
@@ -148,7 +154,7 @@ impl WebSocketFactory {
                     .accept(candidate.request(), candidate.subprotocol())
                     .await?;
                 if let Some(accepted) = accepted {
-                    return Ok((accepted, candidate.select()));
+                    return Ok((accepted, candidate));
                 }
             }
             Err(Candidate::none_selected())
@@ -233,6 +239,7 @@ fn take_head<B>(request: &mut Request<B>) -> Parts {
 pub struct WebSocketFactoryBuilder {
     registry: EndpointRegistry,
     acceptor: Option<Box<dyn Acceptor>>,
+    extensions: ExtensionRegistry,
     policy: Policy,
     /// The first mistake; told when it is built, so that the calls chain.
     fault: Option<ConfigError>,
@@ -325,6 +332,16 @@ impl WebSocketFactoryBuilder {
         self
     }
 
+    /// Agrees to an extension when a client offers it. Default: to none.
+    pub fn with_extension(mut self, negotiator: impl ExtensionNegotiator) -> Self {
+        let name = negotiator.name().to_owned();
+        if !self.extensions.add(Arc::new(negotiator)) {
+            self.fault
+                .get_or_insert(ConfigError::DuplicateExtension { name });
+        }
+        self
+    }
+
     /// The policy that sessions begin with. Default: [`Policy::default`].
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -354,6 +371,7 @@ impl WebSocketFactoryBuilder {
         };
         Ok(WebSocketFactory(Arc::new(Inner {
             acceptor,
+            extensions: self.extensions,
             policy: Arc::new(self.policy),
             sessions: Arc::default(),
         })))

@@ -18,7 +18,7 @@ use http::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::{Rejection, headers, origin::HostPort};
+use crate::{ExtensionOffer, Rejection, headers, origin::HostPort};
 
 /// Whether `request` asks for a WebSocket: its `Upgrade` list, which may name others too
 /// (RFC 9110 §7.8), contains `websocket`.
@@ -34,6 +34,8 @@ pub(crate) struct Handshake {
     pub(crate) key: Key,
     /// In the client's order, each once.
     pub(crate) subprotocols: Vec<String>,
+    /// In the client's order; several of one name are alternatives.
+    pub(crate) extensions: Vec<ExtensionOffer>,
 }
 
 impl Handshake {
@@ -68,7 +70,14 @@ impl Handshake {
             })?;
         check_origin_is_readable(&parts.headers)?;
         let subprotocols = parse_subprotocols(&parts.headers)?;
-        Ok(Self { key, subprotocols })
+        // §9.1: a list that is none fails the handshake; one of unknown extensions does not.
+        let extensions = ExtensionOffer::parse_all(&parts.headers)
+            .map_err(|malformed| Rejection::bad_request(malformed.to_string()))?;
+        Ok(Self {
+            key,
+            subprotocols,
+            extensions,
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
 /// An accepted handshake whose connection is yet to come.
 pub(crate) struct Launch {
     pub(crate) upgrade: PendingUpgrade,
+    pub(crate) extensions: ExtensionStack,
     pub(crate) request: RequestSnapshot,
     pub(crate) policy: Arc<Policy>,
     pub(crate) registration: Registration,
@@ -28,6 +29,7 @@ impl Launch {
             Ok(Ok((transport, read_ahead))) => Established::new(transport, Role::Server)
                 .with_read_ahead(read_ahead)
                 .with_request(self.request)
+                .with_extensions(self.extensions)
                 .with_shared_policy(self.policy),
             failed => {
                 self.registration.upgrade_failed();
@@ -79,6 +81,7 @@ pub struct Established {
     role: Role,
     read_ahead: Bytes,
     request: RequestSnapshot,
+    extensions: ExtensionStack,
     policy: Arc<Policy>,
     keys: Option<Box<dyn MaskKeys>>,
     registration: Registration,
@@ -94,6 +97,7 @@ impl Established {
             role,
             read_ahead: Bytes::new(),
             request: RequestSnapshot::default(),
+            extensions: ExtensionStack::default(),
             policy: Arc::new(Policy::default()),
             keys: None,
             registration: Registration::none(),
@@ -110,6 +114,12 @@ impl Established {
     /// What the session shall know of the request.
     pub fn with_request(mut self, request: RequestSnapshot) -> Self {
         self.request = request;
+        self
+    }
+
+    /// The extensions that were agreed on. Default: none.
+    pub fn with_extensions(mut self, extensions: ExtensionStack) -> Self {
+        self.extensions = extensions;
         self
     }
 
@@ -163,12 +173,8 @@ impl Established {
             (true, false) => Delivery::Frames,
             (true, true) => Delivery::FramesAndPartials,
         };
-        let mut connection = Connection::new(
-            self.role,
-            self.policy.limits(),
-            delivery,
-            ExtensionStack::default(),
-        );
+        let mut connection =
+            Connection::new(self.role, self.policy.limits(), delivery, self.extensions);
         // A copy: a slice would keep the HTTP connection's whole read buffer alive.
         if !self.read_ahead.is_empty() {
             connection.recv(buffers::read_buffer(&self.read_ahead));

@@ -15,12 +15,16 @@
 
 pub use bytes::{Bytes, BytesMut};
 pub use ws_core::{
-    CloseCode, CloseFrame, CloseStatus, Frame, Limits, Message, MessageKind, OpCode, Partial,
-    Prepared, ProtocolError, ReservedBits, Role, Text, generator::MaskKeys,
+    CloseCode, CloseFrame, CloseStatus, Extension, ExtensionStack, Frame, FramePart, Limits,
+    Message, MessageKind, OpCode, Partial, Prepared, ProtocolError, ReservedBits, Role, Text,
+    extension, generator::MaskKeys,
 };
 
 // Negotiate: from a request to its answer.
 mod headers;
+
+mod extension_list;
+pub use extension_list::{ExtensionOffer, MalformedExtensions};
 
 mod handshake;
 
@@ -39,6 +43,9 @@ pub use negotiation::HeaderError;
 mod blob;
 mod snapshot;
 pub use snapshot::{KeptHeaders, RequestSnapshot};
+
+mod extensions;
+pub use extensions::{AgreedExtension, ExtensionNegotiator};
 
 mod acceptor;
 pub use acceptor::{Accept, Accepted, Acceptor};

@@ -13,7 +13,7 @@ use http::{
     header::{self, HeaderName},
 };
 
-use crate::{KeptHeaders, Rejection, RequestSnapshot, UpgradeRequest};
+use crate::{ExtensionOffer, KeptHeaders, Rejection, RequestSnapshot, UpgradeRequest};
 
 /// A handshake whose origin may connect.
 #[derive(Debug)]
@@ -69,9 +69,12 @@ impl Candidate {
             .map(|offer| self.request.subprotocols()[offer].as_str())
     }
 
-    /// The acceptor has an endpoint for this one.
-    pub(crate) fn select(self) -> Negotiated {
-        Negotiated(self)
+    /// The acceptor has an endpoint for this one; the factory knows these of its extensions.
+    pub(crate) fn select(self, extensions: Vec<ExtensionOffer>) -> Negotiated {
+        Negotiated {
+            candidate: self,
+            extensions,
+        }
     }
 
     /// 400: the acceptor had no endpoint for any candidate.
@@ -82,12 +85,20 @@ impl Candidate {
 
 /// A handshake that is accepted; only [`Candidate::select`] makes one.
 #[derive(Debug)]
-pub(crate) struct Negotiated(Candidate);
+pub(crate) struct Negotiated {
+    candidate: Candidate,
+    extensions: Vec<ExtensionOffer>,
+}
 
 impl Negotiated {
     /// What the session keeps of the request.
     pub(crate) fn snapshot(&self, kept: &KeptHeaders) -> RequestSnapshot {
-        RequestSnapshot::new(self.0.request(), self.0.subprotocol(), kept)
+        RequestSnapshot::of(
+            self.candidate.request().parts(),
+            self.candidate.subprotocol(),
+            &self.extensions,
+            kept,
+        )
     }
 
     /// The 101 that turns the connection over to us (§4.2.2).
@@ -97,8 +108,12 @@ impl Negotiated {
         let mut headers = extra.0;
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.0.request.key().accept());
-        if let Some(subprotocol) = self.0.subprotocol() {
+        let accept = self.candidate.request.key().accept();
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(extensions) = ExtensionOffer::header(&self.extensions) {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+        }
+        if let Some(subprotocol) = self.candidate.subprotocol() {
             let value = HeaderValue::from_str(subprotocol).expect("a token is visible ASCII");
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
         }
@@ -207,7 +222,7 @@ mod tests {
     fn plain_handshake_gets_exactly_the_three_headers_of_a_101() {
         let [candidate] = candidates("").try_into().unwrap();
 
-        let response = candidate.select().into_response(ExtraHeaders::default());
+        let response = candidate.select(Vec::new()).into_response(ExtraHeaders::default());
 
         assert_eq!(response.status(), 101);
         assert_eq!(response.headers()["connection"], "Upgrade");
@@ -234,12 +249,14 @@ mod tests {
     fn selected_subprotocol_is_in_the_101_and_in_the_snapshot() {
         let candidate = candidates("b, a").swap_remove(1);
 
-        let negotiated = candidate.select();
+        let negotiated = candidate.select(vec![ExtensionOffer::new("identity")]);
 
         let snapshot = negotiated.snapshot(&KeptHeaders::None);
         let response = negotiated.into_response(ExtraHeaders::default());
         assert_eq!(snapshot.subprotocol(), Some("a"));
         assert_eq!(response.headers()["sec-websocket-protocol"], "a");
+        assert_eq!(snapshot.extensions(), "identity");
+        assert_eq!(response.headers()["sec-websocket-extensions"], "identity");
     }
 
     #[test]
@@ -267,7 +284,7 @@ mod tests {
         extra.append("Set-Cookie", "a=1").unwrap();
         extra.append(header::SET_COOKIE, "b=2".to_owned()).unwrap();
 
-        let response = candidates("").swap_remove(0).select().into_response(extra);
+        let response = candidates("").swap_remove(0).select(Vec::new()).into_response(extra);
 
         let cookies = response.headers().get_all("set-cookie");
         assert!(cookies.iter().eq(["a=1", "b=2"]));

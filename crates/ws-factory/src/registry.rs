@@ -38,6 +38,12 @@ pub enum ConfigError {
         /// The name.
         subprotocol: String,
     },
+    /// Two extensions of one name.
+    #[error("extension {name:?} is registered twice")]
+    DuplicateExtension {
+        /// The name.
+        name: String,
+    },
     /// No endpoint was registered.
     #[error("no endpoint is registered")]
     NoEndpoint,

@@ -8,7 +8,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version, header, request::Parts};
 
 use crate::{
-    Rejection,
+    ExtensionOffer, Rejection,
     handshake::{self, Handshake, Key},
     headers,
 };
@@ -67,6 +67,7 @@ impl UpgradeRequest {
     /// | 400 | HTTP/1.0; `Connection` without `upgrade`; two of `Origin` |
     /// | 400 | `Host` or `Sec-WebSocket-Key` missing, malformed, or twice |
     /// | 400 | a name in `Sec-WebSocket-Protocol` that is not a token |
+    /// | 400 | `Sec-WebSocket-Extensions` that is not a list of extensions |
     pub fn parse(parts: Parts) -> Result<Self, Rejection> {
         let handshake = Handshake::parse(&parts)?;
         Ok(Self(Arc::new(Inner { parts, handshake })))
@@ -135,6 +136,12 @@ impl UpgradeRequest {
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.0.handshake.subprotocols
+    }
+
+    /// The extensions that the client offers, in its order.
+    #[must_use]
+    pub fn extension_offers(&self) -> &[ExtensionOffer] {
+        &self.0.handshake.extensions
     }
 
     /// What the layers before us attached to the request.

@@ -8,13 +8,13 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use http::{
-    Request, Version,
+    HeaderValue, Request, Version,
     header::{self, HeaderName},
     request::Parts,
 };
 
 use crate::{
-    ConnectionInfo, PathParams, UpgradeRequest,
+    ConnectionInfo, ExtensionOffer, PathParams,
     blob::{Pairs, Reader, Writer, written},
     headers,
 };
@@ -79,19 +79,16 @@ impl KeptHeaders {
 pub struct RequestSnapshot(Box<[u8]>);
 
 impl RequestSnapshot {
-    pub(crate) fn new(
-        request: &UpgradeRequest,
+    /// What a session shall know of a request, with the subprotocol and the extensions that were
+    /// agreed: for a handshake of one's own. Addresses and path parameters are taken from the
+    /// request's extensions, [`crate::ConnectionInfo`] and [`crate::PathParams`].
+    #[must_use]
+    pub fn of(
+        request: &Parts,
         subprotocol: Option<&str>,
+        extensions: &[ExtensionOffer],
         kept: &KeptHeaders,
     ) -> Self {
-        Self::of(request.parts(), subprotocol, kept)
-    }
-
-    /// What a session shall know of a request, with the subprotocol that was agreed: for a
-    /// handshake of one's own. Addresses and path parameters are taken from the request's
-    /// extensions, [`crate::ConnectionInfo`] and [`crate::PathParams`].
-    #[must_use]
-    pub fn of(request: &Parts, subprotocol: Option<&str>, kept: &KeptHeaders) -> Self {
         let info = request.extensions.get::<ConnectionInfo>();
         let info = info.copied().unwrap_or_default();
         let params = request.extensions.get::<PathParams>();
@@ -110,6 +107,8 @@ impl RequestSnapshot {
         blob.bytes(target.as_bytes());
         blob.number(target.len().saturating_sub(path_and_query.len()));
         blob.bytes(subprotocol.unwrap_or_default().as_bytes());
+        let extensions = ExtensionOffer::header(extensions);
+        blob.bytes(extensions.as_ref().map_or(&[], HeaderValue::as_bytes));
         blob.pairs(
             params
                 .into_iter()
@@ -203,6 +202,12 @@ impl RequestSnapshot {
             .map(|(name, value)| (name, written(value)))
     }
 
+    /// The extensions that were agreed, as the 101 listed them; empty if there are none.
+    #[must_use]
+    pub fn extensions(&self) -> &str {
+        self.fields().extensions
+    }
+
     /// The address that connected to us, if the server said so.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
@@ -236,6 +241,7 @@ impl RequestSnapshot {
             target: written(blob.bytes()),
             path_at: blob.number(),
             subprotocol: written(blob.bytes()),
+            extensions: written(blob.bytes()),
             params: blob.pairs(),
             headers: blob.pairs(),
         }
@@ -246,7 +252,7 @@ impl Default for RequestSnapshot {
     /// Of no request: `GET /`, and nothing else.
     fn default() -> Self {
         let (parts, ()) = Request::new(()).into_parts();
-        Self::of(&parts, None, &KeptHeaders::None)
+        Self::of(&parts, None, &[], &KeptHeaders::None)
     }
 }
 
@@ -272,6 +278,7 @@ struct Fields<'a> {
     /// Where the path begins in `target`: not at 0 if the target is absolute.
     path_at: usize,
     subprotocol: &'a str,
+    extensions: &'a str,
     params: Pairs<'a>,
     headers: Pairs<'a>,
 }
@@ -305,12 +312,12 @@ mod tests {
                 .uri("/chat/7?token=a?b")
                 .header("x-long", &long)
                 .header("cookie", "sid=31d4")
-                .header("x-bytes", http::HeaderValue::from_bytes(b"\xff").unwrap())
+                .header("x-bytes", HeaderValue::from_bytes(b"\xff").unwrap())
                 .extension(PathParams::from_iter([("room", "7"), ("seat", "ä")]))
                 .extension(info.with_secure(true)),
         );
 
-        let snapshot = RequestSnapshot::new(&request, Some("chat"), &KeptHeaders::All);
+        let snapshot = RequestSnapshot::of(request.parts(), Some("chat"), &[], &KeptHeaders::All);
 
         assert_eq!(snapshot.method(), "GET");
         assert_eq!(snapshot.version(), Version::HTTP_11);
@@ -336,7 +343,7 @@ mod tests {
         ] {
             let request = parsed(handshake().uri(target));
 
-            let snapshot = RequestSnapshot::new(&request, None, &KeptHeaders::None);
+            let snapshot = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::None);
 
             assert_eq!(
                 (snapshot.path(), snapshot.query()),
@@ -350,7 +357,7 @@ mod tests {
     fn only_the_headers_asked_for_are_kept_and_never_the_spent_ones() {
         let request = parsed(handshake().header("cookie", "a=1"));
         let names = |kept: &KeptHeaders| {
-            let snapshot = RequestSnapshot::new(&request, None, kept);
+            let snapshot = RequestSnapshot::of(request.parts(), None, &[], kept);
             let names: Vec<_> = snapshot
                 .headers()
                 .map(|(name, _)| name.to_owned())
@@ -368,7 +375,7 @@ mod tests {
     fn minimal_request_takes_16_bytes_and_18_on_the_heap() {
         let request = parsed(handshake());
 
-        let snapshot = RequestSnapshot::new(&request, None, &KeptHeaders::None);
+        let snapshot = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::None);
 
         assert_eq!(size_of::<RequestSnapshot>(), 2 * size_of::<usize>());
         // 4 of flags and addresses, 1 + 3 `GET`, 1 + 5 `/chat`, 1 each for where the path
@@ -382,7 +389,7 @@ mod tests {
         let info = ConnectionInfo::new().with_peer(peer);
         let request = parsed(handshake().extension(info));
 
-        let snapshot = RequestSnapshot::new(&request, None, &KeptHeaders::None);
+        let snapshot = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::None);
 
         assert_eq!(snapshot.peer(), Some(peer));
         assert_eq!(snapshot.local(), None);
@@ -395,7 +402,7 @@ mod tests {
 
         let shown = format!(
             "{:?}",
-            RequestSnapshot::new(&request, None, &KeptHeaders::All)
+            RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::All)
         );
 
         assert!(
@@ -407,12 +414,12 @@ mod tests {
     #[test]
     fn snapshot_does_not_keep_the_buffer_of_the_http_server() {
         let buffer = bytes::Bytes::from("/chat/a-long-path-that-hyper-has-read".to_owned());
-        let value = http::HeaderValue::from_maybe_shared(buffer.clone()).unwrap();
+        let value = HeaderValue::from_maybe_shared(buffer.clone()).unwrap();
         let uri = http::Uri::from_maybe_shared(buffer.clone()).unwrap();
         let request = parsed(handshake().uri(uri).header("x-path", value));
         assert!(!buffer.is_unique());
 
-        let snapshot = RequestSnapshot::new(&request, None, &KeptHeaders::All);
+        let snapshot = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::All);
         drop(request);
 
         assert!(buffer.is_unique());

@@ -15,7 +15,7 @@ const element = (id) => document.getElementById(id);
 const bytesOf = (text) => encoder.encode(text);
 const count = (n) => n.toLocaleString('en');
 const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
-const milliseconds = (ms) => `${ms.toLocaleString('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} ms`;
+const milliseconds = (ms) => `${ms.toLocaleString('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 })}\u00a0ms`;
 
 // The connection, from the click on Connect until the next one.
 

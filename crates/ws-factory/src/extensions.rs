@@ -1,0 +1,164 @@
+//! Which extensions a factory agrees to, and how (RFC 6455 §9).
+//!
+//! Offers are looked at in the client's order. Several offers of one extension are alternatives:
+//! the first that is accepted counts. An extension that claims a reserved bit which an earlier one
+//! has is declined, so that a conflict never reaches the wire.
+
+use std::{fmt, sync::Arc};
+
+use ws_core::{Extension, ExtensionStack};
+
+use crate::ExtensionOffer;
+
+/// Makes instances of one extension for connections that offer it.
+///
+/// ```
+/// use ws_factory::{AgreedExtension, ExtensionNegotiator, ExtensionOffer, extension::Identity};
+///
+/// #[derive(Debug)]
+/// struct OfferIdentity;
+///
+/// impl ExtensionNegotiator for OfferIdentity {
+///     fn name(&self) -> &str {
+///         "identity"
+///     }
+///
+///     fn accept(&self, offer: &ExtensionOffer) -> Option<AgreedExtension> {
+///         let known = offer.params().next().is_none();
+///         known.then(|| AgreedExtension::new(offer.clone(), Identity::default()))
+///     }
+/// }
+/// ```
+pub trait ExtensionNegotiator: Send + Sync + fmt::Debug + 'static {
+    /// The registered name, in the case in which it is compared.
+    fn name(&self) -> &str;
+
+    /// Answers one offer of this extension; `None` declines it. An unknown or a repeated parameter
+    /// is to be declined.
+    fn accept(&self, offer: &ExtensionOffer) -> Option<AgreedExtension>;
+}
+
+/// An extension that was agreed on.
+#[derive(Debug)]
+pub struct AgreedExtension {
+    answer: ExtensionOffer,
+    extension: Box<dyn Extension>,
+}
+
+impl AgreedExtension {
+    /// What the 101 says of it, and the instance that this connection gets.
+    #[must_use]
+    pub fn new(answer: ExtensionOffer, extension: impl Extension + 'static) -> Self {
+        Self {
+            answer,
+            extension: Box::new(extension),
+        }
+    }
+}
+
+/// The extensions that a factory knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExtensionRegistry(Vec<Arc<dyn ExtensionNegotiator>>);
+
+impl ExtensionRegistry {
+    /// Adds an extension; returns whether its name was free.
+    pub(crate) fn add(&mut self, negotiator: Arc<dyn ExtensionNegotiator>) -> bool {
+        let free = self.0.iter().all(|known| known.name() != negotiator.name());
+        if free {
+            self.0.push(negotiator);
+        }
+        free
+    }
+
+    /// What comes of a client's offers: the extensions in the order in which they were agreed, and
+    /// what the 101 says of them.
+    pub(crate) fn agree(&self, offers: &[ExtensionOffer]) -> (ExtensionStack, Vec<ExtensionOffer>) {
+        let mut stack = ExtensionStack::default();
+        let mut answers: Vec<ExtensionOffer> = Vec::new();
+        for offer in offers {
+            let agreed = |answer: &ExtensionOffer| answer.name() == offer.name();
+            if answers.iter().any(agreed) {
+                continue;
+            }
+            let negotiator = self.0.iter().find(|known| known.name() == offer.name());
+            let Some(accepted) = negotiator.and_then(|known| known.accept(offer)) else {
+                continue;
+            };
+            if stack.push(accepted.extension).is_ok() {
+                answers.push(accepted.answer);
+            }
+        }
+        (stack, answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ws_core::{FramePart, ProtocolError, ReservedBits};
+
+    use super::*;
+
+    /// Claims a bit, and accepts what carries no parameter, or `a=1`.
+    #[derive(Debug)]
+    struct Claims(&'static str, ReservedBits);
+
+    impl Extension for Claims {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn reserved(&self) -> ReservedBits {
+            self.1
+        }
+        fn push_inbound(&mut self, _part: FramePart) {}
+        fn poll_inbound(&mut self) -> Result<Option<FramePart>, ProtocolError> {
+            Ok(None)
+        }
+        fn push_outbound(&mut self, _frame: FramePart) {}
+        fn poll_outbound(&mut self) -> Option<FramePart> {
+            None
+        }
+    }
+
+    impl ExtensionNegotiator for Claims {
+        fn name(&self) -> &str {
+            self.0
+        }
+        fn accept(&self, offer: &ExtensionOffer) -> Option<AgreedExtension> {
+            let known = offer.params().all(|param| param == ("a", Some("1")));
+            known.then(|| AgreedExtension::new(offer.clone(), Self(self.0, self.1)))
+        }
+    }
+
+    fn registry() -> ExtensionRegistry {
+        let mut registry = ExtensionRegistry::default();
+        assert!(registry.add(Arc::new(Claims("one", ReservedBits::RSV1))));
+        assert!(registry.add(Arc::new(Claims("other", ReservedBits::RSV1))));
+        assert!(registry.add(Arc::new(Claims("third", ReservedBits::RSV2))));
+        assert!(!registry.add(Arc::new(Claims("one", ReservedBits::NONE))));
+        registry
+    }
+
+    fn answers(offers: &[ExtensionOffer]) -> Vec<String> {
+        let (stack, answers) = registry().agree(offers);
+        assert_eq!(stack.len(), answers.len());
+        answers.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn first_acceptable_alternative_counts() {
+        let bad = ExtensionOffer::new("one").with_param("b", None);
+        let good = ExtensionOffer::new("one").with_param("a", Some("1"));
+
+        assert_eq!(
+            answers(&[bad, good, ExtensionOffer::new("one")]),
+            ["one; a=1"]
+        );
+    }
+
+    #[test]
+    fn later_claim_of_the_same_bit_is_declined() {
+        let offers = ["unknown", "other", "one", "third"].map(ExtensionOffer::new);
+
+        assert_eq!(answers(&offers), ["other", "third"]);
+    }
+}
