@@ -1,39 +1,28 @@
 //! One task per connection: bytes in, events to the endpoint, bytes out.
 //!
 //! Read this first to know how a session lives. [`Driver::run`] is its life as a straight line:
-//! connect, live, finish. [`Link`] is everything but the endpoint. What can wake the task is a
-//! closed list: the socket can be read, the socket can be written, somebody queued something (or
-//! closed, or aborted), a deadline has come, and the endpoint's own event makes progress.
+//! connect, live, finish. [`Link`] is everything but the endpoint; here is its *turn*, in `link`
+//! are its reading and writing. What can wake the task is a closed list: the socket can be read,
+//! the socket can be written, somebody queued something (or closed, or aborted), a deadline has
+//! come, and the endpoint's own event makes progress.
 //!
-//! A *turn* is what happens between two sleeps: one read, every event in it handed to the
+//! A turn is what happens between two sleeps: one read, every event in it handed to the
 //! endpoint, and everything that was sent meanwhile in one write. While an event is pending, what
 //! need not wait for it goes on: queued messages leave, Pings are answered, the peer's Close is
 //! noticed. The next data frame is not parsed; that is the back-pressure.
 
 use std::{
-    collections::VecDeque,
     future::{Future, poll_fn},
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::Arc,
+    pin::pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use ws_core::{
-    CloseFrame, Connection, Event, Frame, OpCode, Role, Step,
-    generator::{self, MaskKeys},
-};
+use ws_core::{CloseFrame, Event, Frame, OpCode, Step};
 
 use crate::{
-    BoxError, Close, Endpoint, FrameAction, Policy, Session, SessionError, Transport, buffers,
-    clocks::{Alarm, Clocks, Waiting},
-    ending::End,
-    outbox::Orders,
-    sessions::Registration,
-    wire::Wire,
+    BoxError, Close, Endpoint, FrameAction, Session, SessionError, clocks::Waiting, ending::End,
+    link::Link, send_error::says_closed,
 };
 
 /// A session's endpoint and its link.
@@ -44,29 +33,6 @@ pub(crate) struct Driver<E> {
     pub(crate) link: Link,
 }
 
-/// Everything of a session but the endpoint.
-pub(crate) struct Link {
-    pub(crate) io: Transport,
-    pub(crate) connection: Connection,
-    wire: Wire,
-    pub(crate) session: Session,
-    pub(crate) policy: Arc<Policy>,
-    clocks: Clocks,
-    keys: Option<Box<dyn MaskKeys>>,
-    role: Role,
-    /// Control frames that were served while an event was running, for the endpoint to see.
-    controls: VecDeque<Event>,
-    /// The end that was met while an event was running.
-    stop: Option<Stop>,
-    /// Whether the endpoint wants no more messages: it answered one with a Close.
-    discards: bool,
-    /// How many events this turn has had.
-    turn_events: u32,
-    /// Whether something was written that the transport may still hold.
-    unflushed: bool,
-    pub(crate) registration: Registration,
-}
-
 /// An end, and whether our Close was already queued when it came.
 #[derive(Debug)]
 pub(crate) struct Stop {
@@ -74,13 +40,29 @@ pub(crate) struct Stop {
     pub(crate) we_began: bool,
 }
 
+/// How much has happened since the task last let others run.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) events: u32,
+    pub(crate) bytes: usize,
+}
+
 /// How many events one turn may have: about as many small messages as fit in a page, so that a
 /// connection that is always ready still lets the others run.
 const TURN_EVENTS: u32 = 256;
 
+/// How much one turn may read, in bytes: sixteen full reads, for messages that are few and large.
+const TURN_BYTES: usize = 1 << 20;
+
 /// How many control frames wait for the endpoint while an event runs; of more, the oldest are
 /// answered but not shown.
 const MAX_WAITING_CONTROLS: usize = 16;
+
+impl Turn {
+    const fn is_over(&self) -> bool {
+        self.events >= TURN_EVENTS || self.bytes >= TURN_BYTES
+    }
+}
 
 impl<E: Endpoint> Driver<E> {
     /// Runs the session from the 101 to its end.
@@ -102,9 +84,12 @@ impl<E: Endpoint> Driver<E> {
             session,
             link,
         } = self;
-        let outcome = link.serve(endpoint.on_connect(session)).await.map(|_| ());
-        link.clocks.unlimit_event();
-        outcome
+        let connected = link.serve(|| endpoint.on_connect(session)).await;
+        // An end that was met meanwhile has set a limit of its own, for what still runs.
+        if link.stop.is_none() {
+            link.clocks.unlimit_event();
+        }
+        connected.map(|_| ())
     }
 
     /// One event after the other, until there is an end.
@@ -140,7 +125,7 @@ impl<E: Endpoint> Driver<E> {
             session,
             link,
         } = self;
-        let action = link.serve(endpoint.on_frame(session, &frame)).await?;
+        let action = link.serve(|| endpoint.on_frame(session, &frame)).await?;
         link.after_frame(frame, action.unwrap_or(FrameAction::Consume))
     }
 
@@ -151,11 +136,14 @@ impl<E: Endpoint> Driver<E> {
             link,
         } = self;
         let served = match event {
-            Event::Message(message) => link.serve(endpoint.on_message(session, message)).await,
-            Event::Partial(part) => link.serve(endpoint.on_partial(session, part)).await,
-            Event::Ping(payload) => link.serve(endpoint.on_ping(session, payload)).await,
-            Event::Pong(payload) => link.serve(endpoint.on_pong(session, payload)).await,
-            Event::Close(close) => Err(link.stopped(End::PeerClosed(close))),
+            Event::Message(message) => {
+                link.serve(move || endpoint.on_message(session, message))
+                    .await
+            }
+            Event::Partial(part) => link.serve(move || endpoint.on_partial(session, part)).await,
+            Event::Ping(payload) => link.serve(move || endpoint.on_ping(session, payload)).await,
+            Event::Pong(payload) => link.serve(move || endpoint.on_pong(session, payload)).await,
+            Event::Close(close) => Err(link.closed_by_peer(close)),
             // A frame within a frame does not exist, and what else there may come to be is for
             // nobody yet.
             _ => Ok(None),
@@ -164,67 +152,60 @@ impl<E: Endpoint> Driver<E> {
     }
 }
 
+/// The turn.
 impl Link {
-    pub(crate) fn new(
-        io: Transport,
-        role: Role,
-        connection: Connection,
-        session: Session,
-        keys: Option<Box<dyn MaskKeys>>,
-        registration: Registration,
-    ) -> Self {
-        Self {
-            io,
-            connection,
-            wire: Wire::default(),
-            policy: session.policy(),
-            session,
-            clocks: Clocks::new(),
-            keys,
-            role,
-            controls: VecDeque::new(),
-            stop: None,
-            discards: false,
-            turn_events: 0,
-            unflushed: false,
-            registration,
-        }
-    }
-
     /// Polls an event of the endpoint to its end, and serves the connection while it is pending.
     ///
-    /// `None` if the event asked for a Close; an end if the event failed, or was cut off.
-    async fn serve<T>(
-        &mut self,
-        event: impl Future<Output = Result<T, BoxError>>,
-    ) -> Result<Option<T>, Stop> {
+    /// `None` if the event wants nothing more than the Close that is queued; an end if the event
+    /// failed, or was cut off.
+    async fn serve<T, Fut>(&mut self, event: impl FnOnce() -> Fut) -> Result<Option<T>, Stop>
+    where
+        Fut: Future<Output = Result<T, BoxError>>,
+    {
+        // A panic ends this session, and no other: also one before there is a future.
+        let Ok(event) = catch_unwind(AssertUnwindSafe(event)) else {
+            return Err(self.failed(SessionError::Panicked));
+        };
         let mut event = pin!(event);
         let outcome = poll_fn(|cx| {
             self.session.outbox().unpark();
-            // A panic ends this session, and no other.
             match catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx))) {
                 Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
                 Ok(Poll::Pending) => self.poll_meanwhile(cx).map(Err),
-                Err(_panic) => Poll::Ready(Err(self.stopped(SessionError::Panicked.into()))),
+                Err(_panic) => Poll::Ready(Err(self.failed(SessionError::Panicked))),
             }
         })
         .await?;
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(error) => match error.downcast::<Close>() {
-                Ok(close) => {
-                    self.session.outbox().close(close.frame);
-                    self.discards = true;
-                    Ok(None)
-                }
-                Err(error) => Err(self.stopped(SessionError::Endpoint(error).into())),
-            },
+            Err(error) => self.after_error(error).map(|()| None),
         }
+    }
+
+    /// What the error of an event comes to.
+    fn after_error(&mut self, error: BoxError) -> Result<(), Stop> {
+        let error = match error.downcast::<Close>() {
+            Ok(close) => {
+                self.session.outbox().close(close.frame);
+                self.discards = true;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        // That our Close is queued or the connection gone is no failure of an event that found out
+        // by sending: an echo, when the last messages arrive behind our Close.
+        if !self.session.outbox().is_open() && says_closed(&*error) {
+            return Ok(());
+        }
+        Err(self.failed(SessionError::Endpoint(error)))
     }
 
     /// The next event for the endpoint.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Stop>> {
         self.session.outbox().unpark();
+        if self.session.outbox().is_aborted() {
+            return Poll::Ready(Err(self.stopped(SessionError::Aborted.into())));
+        }
         if let Some(event) = self.controls.pop_front() {
             return Poll::Ready(Ok(event));
         }
@@ -232,17 +213,12 @@ impl Link {
             return Poll::Ready(Err(stop));
         }
         let end = loop {
-            if self.turn_events >= TURN_EVENTS {
-                self.turn_events = 0;
-                if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
-                    break end;
-                }
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if self.turn.is_over() {
+                break ready!(self.poll_yield(cx));
             }
             match self.connection.poll_event() {
                 Ok(Step::Event(event)) => {
-                    self.turn_events += 1;
+                    self.turn.events += 1;
                     self.react(&event);
                     return Poll::Ready(Ok(event));
                 }
@@ -260,12 +236,26 @@ impl Link {
                 }
                 Poll::Ready(Err(end)) => break end,
                 Poll::Pending => {
-                    self.turn_events = 0;
+                    self.turn = Turn::default();
                     break ready!(self.poll_clocks(cx, Waiting::ForPeer));
                 }
             }
         };
         Poll::Ready(Err(self.stopped(end)))
+    }
+
+    /// Ends the turn of a connection that is always ready: others run first. The deadlines are
+    /// looked at here, too, since such a connection never sleeps.
+    fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.turn = Turn::default();
+        if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
+            return Poll::Ready(end);
+        }
+        let end = self.poll_clocks(cx, Waiting::ForPeer);
+        if end.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        end
     }
 
     /// What need not wait for the event that is running. Resolves when that has to be dropped.
@@ -281,8 +271,13 @@ impl Link {
             if self.stop.is_some() {
                 break;
             }
+            if self.turn.is_over() {
+                cx.waker().wake_by_ref();
+                break;
+            }
             match self.connection.poll_control() {
                 Ok(Step::Event(event)) => {
+                    self.turn.events += 1;
                     self.react(&event);
                     self.keep_for_endpoint(event);
                     continue;
@@ -301,15 +296,31 @@ impl Link {
                 Poll::Pending => break,
             }
         }
-        let end = ready!(self.poll_clocks(cx, Waiting::ForEvent));
-        let stop = match self.stop.take() {
-            Some(stop) => {
-                self.registration.event_cut();
-                stop
+        self.turn = Turn::default();
+        self.poll_event_limit(cx)
+    }
+
+    /// Resolves when a deadline has come past which the running event is dropped.
+    fn poll_event_limit(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        loop {
+            let waiting = match self.stop {
+                None => Waiting::ForEvent,
+                Some(_) => Waiting::ForLastEvent,
+            };
+            match ready!(self.poll_clocks(cx, waiting)) {
+                // The socket is done for; the event may go on, as after any other end.
+                end @ End::Error(SessionError::WriteTimeout | SessionError::ConnectionLost(_))
+                    if self.stop.is_none() =>
+                {
+                    self.stop_after_event(end);
+                }
+                end => {
+                    self.registration.event_cut();
+                    let met = self.stop.take();
+                    return Poll::Ready(met.unwrap_or_else(|| self.stopped(end)));
+                }
             }
-            None => self.stopped(end),
-        };
-        Poll::Ready(stop)
+        }
     }
 
     /// Remembers an end that was met while an event is running: the event may finish, within the
@@ -332,41 +343,34 @@ impl Link {
         self.clocks.limit_event(self.policy.close_timeout());
     }
 
-    pub(crate) fn stopped(&self, end: End) -> Stop {
+    /// The end that an event brings about by failing; one that was an error before stands.
+    fn failed(&mut self, error: SessionError) -> Stop {
+        match self.stop.take() {
+            Some(
+                stop @ Stop {
+                    end: End::Error(_), ..
+                },
+            ) => stop,
+            _ => self.stopped(error.into()),
+        }
+    }
+
+    /// The end that the peer's Close is; met while an event was running, it has been judged then.
+    fn closed_by_peer(&mut self, close: CloseFrame) -> Stop {
+        let met = self.stop.take();
+        met.unwrap_or_else(|| self.stopped(End::PeerClosed(close)))
+    }
+
+    fn stopped(&self, end: End) -> Stop {
+        let outbox = self.session.outbox();
         Stop {
-            end,
-            we_began: !self.session.outbox().is_open(),
-        }
-    }
-
-    /// What the protocol asks for, whatever the endpoint does.
-    fn react(&mut self, event: &Event) {
-        match event {
-            Event::Ping(payload) => self.answer(payload),
-            Event::Pong(payload) => self.take_pong(payload),
-            Event::Frame(frame) if frame.opcode() == OpCode::Ping => self.answer(frame.payload()),
-            Event::Frame(frame) if frame.opcode() == OpCode::Pong => {
-                self.take_pong(frame.payload());
-            }
-            _ => {}
-        }
-    }
-
-    /// §5.5.2: a Ping is answered with its own payload, unless our Close has left.
-    fn answer(&mut self, payload: &Bytes) {
-        if !self.policy.auto_pong() || !self.connection.may_send() {
-            return;
-        }
-        // A copy of at most 125 bytes, so that a waiting Pong keeps no read buffer alive.
-        let pong = Frame::pong(Bytes::copy_from_slice(payload));
-        if let Some(pong) = self.wire.admit_pong(pong) {
-            self.put_control(pong);
-        }
-    }
-
-    fn take_pong(&mut self, payload: &[u8]) {
-        if let Some(round_trip) = self.clocks.pong_received(payload) {
-            self.session.set_round_trip(round_trip);
+            // Whatever comes after an abort, it was the abort.
+            end: if outbox.is_aborted() {
+                SessionError::Aborted.into()
+            } else {
+                end
+            },
+            we_began: !outbox.is_open(),
         }
     }
 
@@ -396,183 +400,6 @@ impl Link {
         };
         event.map_err(|error| self.stopped(error.into()))
     }
-
-    /// Writes what there is. Pending while the socket takes no more of it.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        loop {
-            self.exchange(cx)?;
-            if self.wire.is_empty() {
-                break;
-            }
-            match self.wire.poll_write(cx, &mut self.io) {
-                Poll::Ready(Ok(_)) => {
-                    self.unflushed = true;
-                    self.clocks.touch();
-                    self.clocks.unblocked();
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => {
-                    self.clocks.blocked();
-                    return Poll::Pending;
-                }
-            }
-        }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes what was queued, and obeys.
-    fn exchange(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        if let Some(pong) = self.wire.waiting_pong() {
-            self.put_control(pong);
-        }
-        let had_control = !self.wire.takes_control();
-        let had_data = !self.wire.data_is_gone();
-        let outbox = self.session.outbox();
-        let Orders {
-            close,
-            aborted,
-            policy,
-        } = outbox.exchange(&mut self.wire, cx.waker());
-        if aborted {
-            return Err(SessionError::Aborted.into());
-        }
-        if let Some(policy) = policy {
-            self.connection.set_limits(policy.limits());
-            self.policy = policy;
-        }
-        if !self.connection.sends_plain() {
-            self.encode_again(had_control, had_data);
-        }
-        if let Some(close) = close {
-            self.put_data(Frame::close(&close));
-            self.connection.send_close();
-            self.clocks.closing(self.policy.close_timeout());
-        }
-        Ok(())
-    }
-
-    /// Writes plain frames anew, as a client or as one whose extensions have a say.
-    fn encode_again(&mut self, had_control: bool, had_data: bool) {
-        if !had_control {
-            let mut plain = self.wire.take_control();
-            while let Some(frame) = generator::split_plain(&mut plain) {
-                self.put_control(frame);
-            }
-        }
-        if !had_data {
-            let mut chunks = self.wire.take_data();
-            while let Some(frame) = next_plain(&mut chunks) {
-                self.put_data(frame);
-            }
-        }
-    }
-
-    fn put_control(&mut self, frame: Frame) {
-        let keys = self.keys.as_deref_mut();
-        self.connection
-            .encode(frame, keys.map(|keys| keys as _), self.wire.control());
-    }
-
-    fn put_data(&mut self, frame: Frame) {
-        let keys = self.keys.as_deref_mut();
-        self.connection
-            .encode(frame, keys.map(|keys| keys as _), self.wire.data());
-    }
-
-    /// Reads once. `Ok(None)` when bytes came, an event when they completed a large frame.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, End>> {
-        let read = match self.connection.direct_buffer() {
-            Some((buffer, room)) => {
-                let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
-                let event = self.connection.recv_direct(read)?;
-                if event.is_some() {
-                    self.clocks.touch();
-                    return Poll::Ready(Ok(event));
-                }
-                read
-            }
-            None => {
-                let most = self.policy.max_read_bytes();
-                let bytes = ready!(poll_read_scratch(cx, &mut self.io, most))?;
-                let read = bytes.len();
-                self.connection.recv(bytes);
-                read
-            }
-        };
-        if read == 0 {
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
-        }
-        self.clocks.touch();
-        Poll::Ready(Ok(None))
-    }
-
-    /// Sleeps until the next deadline; resolves when one ends the session.
-    fn poll_clocks(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
-        loop {
-            let alarm = ready!(self.clocks.poll(cx, &self.policy, waiting));
-            let error = match alarm {
-                Alarm::Ping => {
-                    let payload = self.clocks.ping_sent(&self.policy);
-                    if self.wire.takes_control() {
-                        self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
-                    }
-                    if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
-                        return Poll::Ready(end);
-                    }
-                    continue;
-                }
-                // Unless an end was met meanwhile, `on_connect` is the only event with a limit.
-                Alarm::Event => SessionError::ConnectTimeout,
-                Alarm::Idle => SessionError::IdleTimeout,
-                Alarm::Pong => SessionError::PongTimeout,
-                Alarm::Write => SessionError::WriteTimeout,
-                Alarm::Close => SessionError::CloseTimeout,
-            };
-            return Poll::Ready(error.into());
-        }
-    }
-
-    pub(crate) const fn role(&self) -> Role {
-        self.role
-    }
-
-    /// Reads and forgets, until the peer ends.
-    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match ready!(poll_read_scratch(
-                cx,
-                &mut self.io,
-                crate::policy::MAX_READ_BYTES
-            )) {
-                Ok(bytes) if !bytes.is_empty() => {}
-                Ok(_) | Err(_) => return Poll::Ready(()),
-            }
-        }
-    }
-
-    /// Tells the peer that we shall send no more.
-    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link")
-            .field("session", &self.session)
-            .field("connection", &self.connection)
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<SessionError> for End {
-    fn from(error: SessionError) -> Self {
-        Self::Error(error)
-    }
 }
 
 /// Whether an event carries a message, or a piece of one.
@@ -582,46 +409,4 @@ fn is_data(event: &Event) -> bool {
         Event::Frame(frame) => !frame.opcode().is_control(),
         _ => false,
     }
-}
-
-/// The next frame of what was queued; the payload of a large one is a chunk of its own.
-fn next_plain(chunks: &mut VecDeque<Bytes>) -> Option<Frame> {
-    loop {
-        let front = chunks.front_mut()?;
-        if front.is_empty() {
-            chunks.pop_front();
-            continue;
-        }
-        if let Some(frame) = generator::split_plain(front) {
-            return Some(frame);
-        }
-        let header = chunks.pop_front()?;
-        let payload = chunks.pop_front()?;
-        return generator::join_plain(&header, payload);
-    }
-}
-
-/// Reads through the thread's scratch; the result is a copy of the right size.
-fn poll_read_scratch(
-    cx: &mut Context<'_>,
-    io: &mut Transport,
-    most: usize,
-) -> Poll<io::Result<BytesMut>> {
-    buffers::with_scratch(|scratch| {
-        let most = most.min(scratch.len());
-        let mut buf = ReadBuf::new(&mut scratch[..most]);
-        ready!(Pin::new(io).poll_read(cx, &mut buf))?;
-        Poll::Ready(Ok(buffers::read_buffer(buf.filled())))
-    })
-}
-
-/// Reads at most `room` bytes straight behind what `buffer` holds.
-fn poll_read_into(
-    cx: &mut Context<'_>,
-    io: &mut Transport,
-    buffer: &mut BytesMut,
-    room: usize,
-) -> Poll<io::Result<usize>> {
-    let mut limited = buffer.limit(room);
-    pin!(io.read_buf(&mut limited)).poll(cx)
 }

@@ -140,6 +140,12 @@ pub(crate) enum End {
     Error(SessionError),
 }
 
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
         Self::Error(SessionError::ConnectionLost(error))

@@ -222,7 +222,9 @@ mod tests {
     fn plain_handshake_gets_exactly_the_three_headers_of_a_101() {
         let [candidate] = candidates("").try_into().unwrap();
 
-        let response = candidate.select(Vec::new()).into_response(ExtraHeaders::default());
+        let response = candidate
+            .select(Vec::new())
+            .into_response(ExtraHeaders::default());
 
         assert_eq!(response.status(), 101);
         assert_eq!(response.headers()["connection"], "Upgrade");
@@ -284,7 +286,10 @@ mod tests {
         extra.append("Set-Cookie", "a=1").unwrap();
         extra.append(header::SET_COOKIE, "b=2".to_owned()).unwrap();
 
-        let response = candidates("").swap_remove(0).select(Vec::new()).into_response(extra);
+        let response = candidates("")
+            .swap_remove(0)
+            .select(Vec::new())
+            .into_response(extra);
 
         let cookies = response.headers().get_all("set-cookie");
         assert!(cookies.iter().eq(["a=1", "b=2"]));

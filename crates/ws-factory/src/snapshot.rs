@@ -372,15 +372,15 @@ mod tests {
     }
 
     #[test]
-    fn minimal_request_takes_16_bytes_and_18_on_the_heap() {
+    fn minimal_request_takes_16_bytes_and_19_on_the_heap() {
         let request = parsed(handshake());
 
         let snapshot = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::None);
 
         assert_eq!(size_of::<RequestSnapshot>(), 2 * size_of::<usize>());
         // 4 of flags and addresses, 1 + 3 `GET`, 1 + 5 `/chat`, 1 each for where the path
-        // begins, the subprotocol, the parameters and the headers.
-        assert_eq!(snapshot.0.len(), 18);
+        // begins, the subprotocol, the extensions, the parameters and the headers.
+        assert_eq!(snapshot.0.len(), 19);
     }
 
     #[test]
@@ -393,7 +393,7 @@ mod tests {
 
         assert_eq!(snapshot.peer(), Some(peer));
         assert_eq!(snapshot.local(), None);
-        assert_eq!(snapshot.0.len(), 18 + 6);
+        assert_eq!(snapshot.0.len(), 19 + 6);
     }
 
     #[test]

@@ -1,0 +1,325 @@
+//! A session without its endpoint: reading, writing, and the deadlines.
+//!
+//! `driver` says when; here is how. Nothing here waits: what cannot go on is pending, and whoever
+//! can make it go on knows the task.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use ws_core::{
+    Connection, Event, Frame, OpCode, Role,
+    generator::{self, MaskKeys},
+};
+
+use crate::{
+    Policy, Session, SessionError, Transport, buffers,
+    clocks::{Alarm, Clocks, Waiting},
+    driver::{Stop, Turn},
+    ending::End,
+    outbox::Orders,
+    sessions::Registration,
+    wire::Wire,
+};
+
+/// Everything of a session but the endpoint.
+pub(crate) struct Link {
+    pub(crate) io: Transport,
+    pub(crate) connection: Connection,
+    wire: Wire,
+    pub(crate) session: Session,
+    pub(crate) policy: Arc<Policy>,
+    clocks: Clocks,
+    keys: Option<Box<dyn MaskKeys>>,
+    role: Role,
+    /// Control frames that were served while an event was running, for the endpoint to see.
+    controls: VecDeque<Event>,
+    /// The end that was met while an event was running.
+    stop: Option<Stop>,
+    /// Whether the endpoint wants no more messages: it answered one with a Close.
+    discards: bool,
+    /// How many events this turn has had.
+    turn_events: u32,
+    /// Whether something was written that the transport may still hold.
+    unflushed: bool,
+    pub(crate) registration: Registration,
+}
+
+impl Link {
+    pub(crate) fn new(
+        io: Transport,
+        role: Role,
+        connection: Connection,
+        session: Session,
+        keys: Option<Box<dyn MaskKeys>>,
+        registration: Registration,
+    ) -> Self {
+        Self {
+            io,
+            connection,
+            wire: Wire::default(),
+            policy: session.policy(),
+            session,
+            clocks: Clocks::new(),
+            keys,
+            role,
+            controls: VecDeque::new(),
+            stop: None,
+            discards: false,
+            turn_events: 0,
+            unflushed: false,
+            registration,
+        }
+    }
+
+    /// What the protocol asks for, whatever the endpoint does.
+    fn react(&mut self, event: &Event) {
+        match event {
+            Event::Ping(payload) => self.answer(payload),
+            Event::Pong(payload) => self.take_pong(payload),
+            Event::Frame(frame) if frame.opcode() == OpCode::Ping => self.answer(frame.payload()),
+            Event::Frame(frame) if frame.opcode() == OpCode::Pong => {
+                self.take_pong(frame.payload());
+            }
+            _ => {}
+        }
+    }
+
+    /// §5.5.2: a Ping is answered with its own payload, unless our Close has left.
+    fn answer(&mut self, payload: &Bytes) {
+        if !self.policy.auto_pong() || !self.connection.may_send() {
+            return;
+        }
+        // A copy of at most 125 bytes, so that a waiting Pong keeps no read buffer alive.
+        let pong = Frame::pong(Bytes::copy_from_slice(payload));
+        if let Some(pong) = self.wire.admit_pong(pong) {
+            self.put_control(pong);
+        }
+    }
+
+    fn take_pong(&mut self, payload: &[u8]) {
+        if let Some(round_trip) = self.clocks.pong_received(payload) {
+            self.session.set_round_trip(round_trip);
+        }
+    }
+
+    /// Writes what there is. Pending while the socket takes no more of it.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            self.exchange(cx)?;
+            if self.wire.is_empty() {
+                break;
+            }
+            match self.wire.poll_write(cx, &mut self.io) {
+                Poll::Ready(Ok(_)) => {
+                    self.unflushed = true;
+                    self.clocks.touch();
+                    self.clocks.unblocked();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => {
+                    self.clocks.blocked();
+                    return Poll::Pending;
+                }
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes what was queued, and obeys.
+    fn exchange(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if let Some(pong) = self.wire.waiting_pong() {
+            self.put_control(pong);
+        }
+        let had_control = !self.wire.takes_control();
+        let had_data = !self.wire.data_is_gone();
+        let outbox = self.session.outbox();
+        let Orders {
+            close,
+            aborted,
+            policy,
+        } = outbox.exchange(&mut self.wire, cx.waker());
+        if aborted {
+            return Err(SessionError::Aborted.into());
+        }
+        if let Some(policy) = policy {
+            self.connection.set_limits(policy.limits());
+            self.policy = policy;
+        }
+        if !self.connection.sends_plain() {
+            self.encode_again(had_control, had_data);
+        }
+        if let Some(close) = close {
+            self.put_data(Frame::close(&close));
+            self.connection.send_close();
+            self.clocks.closing(self.policy.close_timeout());
+        }
+        Ok(())
+    }
+
+    /// Writes plain frames anew, as a client or as one whose extensions have a say.
+    fn encode_again(&mut self, had_control: bool, had_data: bool) {
+        if !had_control {
+            let mut plain = self.wire.take_control();
+            while let Some(frame) = generator::split_plain(&mut plain) {
+                self.put_control(frame);
+            }
+        }
+        if !had_data {
+            let mut chunks = self.wire.take_data();
+            while let Some(frame) = next_plain(&mut chunks) {
+                self.put_data(frame);
+            }
+        }
+    }
+
+    fn put_control(&mut self, frame: Frame) {
+        let keys = self.keys.as_deref_mut();
+        self.connection
+            .encode(frame, keys.map(|keys| keys as _), self.wire.control());
+    }
+
+    fn put_data(&mut self, frame: Frame) {
+        let keys = self.keys.as_deref_mut();
+        self.connection
+            .encode(frame, keys.map(|keys| keys as _), self.wire.data());
+    }
+
+    /// Reads once. `Ok(None)` when bytes came, an event when they completed a large frame.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, End>> {
+        let read = match self.connection.direct_buffer() {
+            Some((buffer, room)) => {
+                let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
+                let event = self.connection.recv_direct(read)?;
+                if event.is_some() {
+                    self.clocks.touch();
+                    return Poll::Ready(Ok(event));
+                }
+                read
+            }
+            None => {
+                let most = self.policy.max_read_bytes();
+                let bytes = ready!(poll_read_scratch(cx, &mut self.io, most))?;
+                let read = bytes.len();
+                self.connection.recv(bytes);
+                read
+            }
+        };
+        if read == 0 {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
+        }
+        self.clocks.touch();
+        Poll::Ready(Ok(None))
+    }
+
+    /// Sleeps until the next deadline; resolves when one ends the session.
+    fn poll_clocks(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
+        loop {
+            let alarm = ready!(self.clocks.poll(cx, &self.policy, waiting));
+            let error = match alarm {
+                Alarm::Ping => {
+                    let payload = self.clocks.ping_sent(&self.policy);
+                    if self.wire.takes_control() {
+                        self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
+                    }
+                    if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
+                        return Poll::Ready(end);
+                    }
+                    continue;
+                }
+                // Unless an end was met meanwhile, `on_connect` is the only event with a limit.
+                Alarm::Event => SessionError::ConnectTimeout,
+                Alarm::Idle => SessionError::IdleTimeout,
+                Alarm::Pong => SessionError::PongTimeout,
+                Alarm::Write => SessionError::WriteTimeout,
+                Alarm::Close => SessionError::CloseTimeout,
+            };
+            return Poll::Ready(error.into());
+        }
+    }
+
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Reads and forgets, until the peer ends.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match ready!(poll_read_scratch(
+                cx,
+                &mut self.io,
+                crate::policy::MAX_READ_BYTES
+            )) {
+                Ok(bytes) if !bytes.is_empty() => {}
+                Ok(_) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Tells the peer that we shall send no more.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("session", &self.session)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The next frame of what was queued; the payload of a large one is a chunk of its own.
+fn next_plain(chunks: &mut VecDeque<Bytes>) -> Option<Frame> {
+    loop {
+        let front = chunks.front_mut()?;
+        if front.is_empty() {
+            chunks.pop_front();
+            continue;
+        }
+        if let Some(frame) = generator::split_plain(front) {
+            return Some(frame);
+        }
+        let header = chunks.pop_front()?;
+        let payload = chunks.pop_front()?;
+        return generator::join_plain(&header, payload);
+    }
+}
+
+/// Reads through the thread's scratch; the result is a copy of the right size.
+fn poll_read_scratch(
+    cx: &mut Context<'_>,
+    io: &mut Transport,
+    most: usize,
+) -> Poll<io::Result<BytesMut>> {
+    buffers::with_scratch(|scratch| {
+        let most = most.min(scratch.len());
+        let mut buf = ReadBuf::new(&mut scratch[..most]);
+        ready!(Pin::new(io).poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(buffers::read_buffer(buf.filled())))
+    })
+}
+
+/// Reads at most `room` bytes straight behind what `buffer` holds.
+fn poll_read_into(
+    cx: &mut Context<'_>,
+    io: &mut Transport,
+    buffer: &mut BytesMut,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    let mut limited = buffer.limit(room);
+    pin!(io.read_buf(&mut limited)).poll(cx)
+}
