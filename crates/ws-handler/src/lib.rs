@@ -67,3 +67,8 @@ pub use server::Server;
 
 mod shutdown;
 pub use shutdown::shutdown_signal;
+
+/// Compiles the README's program.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
