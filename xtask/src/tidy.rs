@@ -50,7 +50,7 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer {
         folder: "crates/ws-core",
-        only: Some(&["bytes", "simdutf8", "thiserror"]),
+        only: Some(&["bytes", "simdutf8", "thiserror", "zlib-rs"]),
         // No socket, clock, task, randomness or HTTP: time is told, bytes are given.
         #[rustfmt::skip]
         never: &[

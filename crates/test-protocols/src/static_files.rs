@@ -113,6 +113,8 @@ fn page(path: &str) -> Response<StaticBody> {
             "text/javascript; charset=utf-8",
             include_str!("page/page.js"),
         ),
+        // Browsers ask for it unasked; an empty answer keeps their console clean.
+        "/favicon.ico" => return no_content(),
         _ => return not_found(),
     };
     let body = Either::Left(Full::from(content));
@@ -141,6 +143,12 @@ fn redirect_to_directory(uri: &Uri) -> Response<StaticBody> {
 
 fn not_found() -> Response<StaticBody> {
     text(StatusCode::NOT_FOUND, "not found\n")
+}
+
+fn no_content() -> Response<StaticBody> {
+    let mut response = Response::new(Either::Left(Full::default()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn method_not_allowed() -> Response<StaticBody> {
@@ -271,6 +279,15 @@ mod tests {
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
             assert_eq!(response.headers()[ALLOW], "GET, HEAD");
         }
+    }
+
+    #[tokio::test]
+    async fn icon_that_browsers_ask_for_is_empty() {
+        let files = StaticFiles::new(None).unwrap();
+
+        let response = respond(&files, "GET", "/favicon.ico").await;
+
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
     }
 
     #[tokio::test]

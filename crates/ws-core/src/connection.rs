@@ -173,12 +173,19 @@ impl Connection {
         Ok(None)
     }
 
-    /// Writes the wire form of `frame`: through the extensions, and masked if we are a client.
+    /// Writes the wire form of `frame`: through the extensions, and masked if we are a client. A
+    /// [`FramePart`] may say what becomes of it on the way ([`FramePart::left_plain`]).
     ///
     /// # Panics
     ///
     /// Never: a client without `keys` would have nothing to mask with, and writes nothing.
-    pub fn encode(&mut self, frame: Frame, keys: Option<&mut dyn MaskKeys>, out: &mut BytesMut) {
+    pub fn encode(
+        &mut self,
+        frame: impl Into<FramePart>,
+        keys: Option<&mut dyn MaskKeys>,
+        out: &mut BytesMut,
+    ) {
+        let frame = frame.into();
         let mut keys = keys;
         let masks = self.role.masks();
         let mut write = |frame: Frame| match (masks, &mut keys) {
@@ -186,10 +193,10 @@ impl Connection {
             (true, Some(keys)) => generator::encode_masked(&frame, keys.next_key(), out),
             (true, None) => {}
         };
-        if self.extensions.is_empty() || frame.opcode().is_control() {
-            return write(frame);
+        if self.extensions.is_empty() || frame.header.opcode.is_control() {
+            return write(frame.into_frame());
         }
-        self.extensions.push_outbound(FramePart::whole(frame));
+        self.extensions.push_outbound(frame);
         while let Some(part) = self.extensions.poll_outbound() {
             write(part.into_frame());
         }

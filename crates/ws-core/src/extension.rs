@@ -10,7 +10,16 @@
 mod identity;
 pub use identity::Identity;
 
+mod fragment;
+pub use fragment::Fragment;
+
+mod deflate;
+pub use deflate::{DeflateConfig, PerMessageDeflate};
+
 use crate::{FramePart, ProtocolError, ReservedBits};
+
+/// The parameters of an extension as they were agreed: names, some with a value.
+pub type Params = Vec<(String, Option<String>)>;
 
 /// A transformation of data frames that both ends have agreed on.
 ///

@@ -129,6 +129,7 @@ pub struct FramePart {
     pub(crate) payload: Bytes,
     pub(crate) first: bool,
     pub(crate) last: bool,
+    pub(crate) left_plain: bool,
 }
 
 impl FramePart {
@@ -140,6 +141,7 @@ impl FramePart {
             payload: frame.payload,
             first: true,
             last: true,
+            left_plain: false,
         }
     }
 
@@ -164,6 +166,14 @@ impl FramePart {
     #[must_use]
     pub const fn with_reserved(mut self, reserved: ReservedBits) -> Self {
         self.header.reserved = reserved;
+        self
+    }
+
+    /// This part as the beginning of an outbound message that no extension shall compress: its
+    /// length would tell about a secret in it.
+    #[must_use]
+    pub const fn left_plain(mut self) -> Self {
+        self.left_plain = true;
         self
     }
 
@@ -207,10 +217,22 @@ impl FramePart {
         self.last
     }
 
+    /// Whether the message that begins with this part shall not be compressed.
+    #[must_use]
+    pub const fn is_left_plain(&self) -> bool {
+        self.left_plain
+    }
+
     /// Whether the message ends with this part.
     #[must_use]
     pub const fn ends_message(&self) -> bool {
         self.last && self.header.fin
+    }
+}
+
+impl From<Frame> for FramePart {
+    fn from(frame: Frame) -> Self {
+        Self::whole(frame)
     }
 }
 

@@ -320,6 +320,7 @@ impl Parser {
             payload: payload.freeze(),
             first: true,
             last: true,
+            left_plain: false,
         })
     }
 
@@ -349,6 +350,7 @@ impl Parser {
             payload,
             first: frame.received == 0,
             last,
+            left_plain: false,
         })
     }
 }

@@ -67,7 +67,9 @@ pub(crate) fn recycle(mut buffer: BytesMut) {
     if buffer.capacity() == 0 || buffer.capacity() > MAX_KEPT_WRITE_BYTES {
         return;
     }
-    WRITE.with_borrow_mut(|buffers| {
+    // A runtime that is dropped late in the life of a thread finds nothing to give it back to.
+    let _gone = WRITE.try_with(|buffers| {
+        let mut buffers = buffers.borrow_mut();
         buffer.clear();
         if buffers.len() < KEPT_WRITE_BUFFERS && buffer.try_reclaim(WRITE_BYTES) {
             buffers.push(buffer);

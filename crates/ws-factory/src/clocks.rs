@@ -37,18 +37,21 @@ pub(crate) struct Clocks {
 struct Pings {
     last_at: Instant,
     sent: u64,
-    /// When the Pong for the last Ping is due.
+    /// The last Ping that was answered.
+    answered: u64,
+    /// When the Pong for the first Ping without one is due.
     pong_due: Option<Instant>,
-    outstanding: bool,
 }
 
 /// What the driver is doing while it waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Waiting {
     /// For the peer.
-    ForPeer,
+    Peer,
     /// For an event of the endpoint.
-    ForEvent,
+    Event,
+    /// For an event that still runs after the end was met: only its own deadline counts.
+    LastEvent,
 }
 
 /// A deadline that has come.
@@ -75,21 +78,26 @@ impl Clocks {
             pings: Pings {
                 last_at: now,
                 sent: 0,
+                answered: 0,
                 pong_due: None,
-                outstanding: false,
             },
             handling_since: None,
         }
     }
 
-    /// Something was received or sent.
+    /// Something was received.
     pub(crate) const fn touch(&mut self) {
         self.active = true;
     }
 
-    /// The socket took something, or has nothing to take.
-    pub(crate) const fn unblocked(&mut self) {
+    /// The socket took something. What leaves while we are closing is our Close, or comes before
+    /// it: the peer could not answer yet.
+    pub(crate) fn wrote(&mut self, close_timeout: Duration) {
+        self.active = true;
         self.blocked_since = None;
+        if self.close_at.take().is_some() {
+            self.closing(close_timeout);
+        }
     }
 
     /// The socket takes nothing.
@@ -97,7 +105,8 @@ impl Clocks {
         self.blocked_since.get_or_insert_with(Instant::now);
     }
 
-    /// Our Close is on its way; the peer's is expected within `timeout`.
+    /// Our Close is queued; the peer's is expected within `timeout`, counted from the last time
+    /// that the socket took something.
     pub(crate) fn closing(&mut self, timeout: Duration) {
         if self.close_at.is_none() {
             self.close_at = Instant::now().checked_add(timeout);
@@ -118,7 +127,6 @@ impl Clocks {
         let now = Instant::now();
         self.pings.last_at = now;
         self.pings.sent += 1;
-        self.pings.outstanding = true;
         if self.pings.pong_due.is_none() {
             self.pings.pong_due = policy
                 .pong_deadline()
@@ -127,14 +135,21 @@ impl Clocks {
         self.pings.sent.to_be_bytes()
     }
 
-    /// A Pong arrived; returns the round-trip time if it answers the last Ping.
+    /// A Ping would not leave now; it is due again an interval later.
+    pub(crate) fn ping_skipped(&mut self) {
+        self.pings.last_at = Instant::now();
+    }
+
+    /// A Pong arrived; returns the round-trip time if it answers the last Ping. An answer to an
+    /// earlier one, from a peer further away than the interval, shows as well that it lives.
     pub(crate) fn pong_received(&mut self, payload: &[u8]) -> Option<Duration> {
-        if !self.pings.outstanding || payload != self.pings.sent.to_be_bytes() {
+        let number = u64::from_be_bytes(payload.try_into().ok()?);
+        if number <= self.pings.answered || number > self.pings.sent {
             return None;
         }
-        self.pings.outstanding = false;
+        self.pings.answered = number;
         self.pings.pong_due = None;
-        Some(self.pings.last_at.elapsed())
+        (number == self.pings.sent).then(|| self.pings.last_at.elapsed())
     }
 
     /// Resolves when the next deadline has come.
@@ -169,10 +184,10 @@ impl Clocks {
             self.last_activity = now;
         }
         match waiting {
-            Waiting::ForEvent => {
+            Waiting::Event | Waiting::LastEvent => {
                 self.handling_since.get_or_insert(now);
             }
-            Waiting::ForPeer => {
+            Waiting::Peer => {
                 if let Some(since) = self.handling_since.take() {
                     self.last_activity = now;
                     self.pings.pong_due = self.pings.pong_due.map(|due| due + (now - since));
@@ -182,9 +197,12 @@ impl Clocks {
     }
 
     fn next(&self, policy: &Policy, waiting: Waiting) -> Option<(Instant, Alarm)> {
+        if waiting == Waiting::LastEvent {
+            return self.event_at.map(|at| (at, Alarm::Event));
+        }
         let after = |since: Option<Instant>, limit: Option<Duration>| since?.checked_add(limit?);
         let open = self.close_at.is_none().then_some(());
-        let peer = open.filter(|()| waiting == Waiting::ForPeer);
+        let peer = open.filter(|()| waiting == Waiting::Peer);
         [
             (self.event_at, Alarm::Event),
             (self.close_at, Alarm::Close),

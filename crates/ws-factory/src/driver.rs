@@ -237,7 +237,7 @@ impl Link {
                 Poll::Ready(Err(end)) => break end,
                 Poll::Pending => {
                     self.turn = Turn::default();
-                    break ready!(self.poll_clocks(cx, Waiting::ForPeer));
+                    break ready!(self.poll_clocks(cx, Waiting::Peer));
                 }
             }
         };
@@ -251,7 +251,7 @@ impl Link {
         if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
             return Poll::Ready(end);
         }
-        let end = self.poll_clocks(cx, Waiting::ForPeer);
+        let end = self.poll_clocks(cx, Waiting::Peer);
         if end.is_pending() {
             cx.waker().wake_by_ref();
         }
@@ -304,8 +304,8 @@ impl Link {
     fn poll_event_limit(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         loop {
             let waiting = match self.stop {
-                None => Waiting::ForEvent,
-                Some(_) => Waiting::ForLastEvent,
+                None => Waiting::Event,
+                Some(_) => Waiting::LastEvent,
             };
             match ready!(self.poll_clocks(cx, waiting)) {
                 // The socket is done for; the event may go on, as after any other end.

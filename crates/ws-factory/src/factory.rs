@@ -119,17 +119,14 @@ impl WebSocketFactory {
         upgrade: PendingUpgrade,
     ) -> Result<Response<String>, Rejection> {
         let Inner {
-            acceptor,
             extensions,
             policy,
             sessions,
+            ..
         } = &*self.0;
         let request = UpgradeRequest::parse(parts)?;
         let registration = sessions.admit(policy.max_sessions())?;
-        let checked = OriginChecked::check(request, |origin, request| {
-            acceptor.check_origin(origin, request)
-        })?;
-        let (accepted, candidate) = self.choose(checked).await?;
+        let (accepted, candidate) = self.choose(request).await?;
         let (extensions, agreed) = extensions.agree(candidate.request().extension_offers());
         let negotiated = candidate.select(agreed);
 
@@ -146,9 +143,12 @@ impl WebSocketFactory {
     }
 
     /// Asks the acceptor, within its deadline; its panic is a 500.
-    async fn choose(&self, checked: OriginChecked) -> Result<(Accepted, Candidate), Rejection> {
+    async fn choose(&self, request: UpgradeRequest) -> Result<(Accepted, Candidate), Rejection> {
         let acceptor = &*self.0.acceptor;
         let choice = async move {
+            let checked = OriginChecked::check(request, |origin, request| {
+                acceptor.check_origin(origin, request)
+            })?;
             for candidate in checked.candidates() {
                 let accepted = acceptor
                     .accept(candidate.request(), candidate.subprotocol())

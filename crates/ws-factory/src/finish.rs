@@ -16,8 +16,10 @@ use ws_core::{CloseFrame, Role};
 
 use crate::{
     Endpoint,
-    driver::{Driver, Link, Stop},
+    driver::{Driver, Stop},
     ending::Verdict,
+    link::Link,
+    sessions::Registration,
 };
 
 /// How long the peer may take to end the stream after our last word. Closing earlier could turn
@@ -44,10 +46,11 @@ impl<E: Endpoint> Driver<E> {
             session,
             link,
         } = self;
+        let registration = &link.registration;
         if let (true, Some(cause)) = (tell_error, event.cause()) {
-            link.tell(limit, endpoint.on_error(session, cause)).await;
+            tell(registration, limit, || endpoint.on_error(session, cause)).await;
         }
-        link.tell(limit, endpoint.on_close(session, &event)).await;
+        tell(registration, limit, || endpoint.on_close(session, &event)).await;
         if said {
             link.drain().await;
         }
@@ -61,7 +64,10 @@ impl Link {
             self.session.outbox().close(close);
         }
         let serves = self.role() == Role::Server;
+        let mut peer_ended = false;
         let said = poll_fn(|cx| {
+            // A peer that writes before it reads would never come to our Close.
+            peer_ended = peer_ended || self.poll_drain(cx).is_ready();
             if ready!(self.poll_flush(cx)).is_err() {
                 return Poll::Ready(false);
             }
@@ -69,18 +75,6 @@ impl Link {
             Poll::Ready(!serves || ready!(self.poll_shutdown(cx)).is_ok())
         });
         timeout(limit, said).await.unwrap_or(false)
-    }
-
-    /// Calls one of the last events; a panic in it ends the event only.
-    async fn tell(&mut self, limit: Duration, event: impl Future<Output = ()>) {
-        let mut event = pin!(event);
-        let told = poll_fn(|cx| {
-            catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx)))
-                .unwrap_or_else(|_panic| Poll::Ready(()))
-        });
-        if timeout(limit, told).await.is_err() {
-            self.registration.event_cut();
-        }
     }
 
     /// Waits for the peer to end the stream.
@@ -94,5 +88,22 @@ impl Link {
         });
         // Nothing hangs on the answer: the peer had its time.
         let _elapsed = timeout(DRAIN, drained).await;
+    }
+}
+
+/// Calls one of the last events; a panic in it ends the event only.
+async fn tell<Fut>(registration: &Registration, limit: Duration, event: impl FnOnce() -> Fut)
+where
+    Fut: Future<Output = ()>,
+{
+    let Ok(event) = catch_unwind(AssertUnwindSafe(event)) else {
+        return;
+    };
+    let mut event = pin!(event);
+    let told = poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx))).unwrap_or(Poll::Ready(()))
+    });
+    if timeout(limit, told).await.is_err() {
+        registration.event_cut();
     }
 }

@@ -1,15 +1,19 @@
 //! From a finished handshake to a running driver.
 
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
 
 use crate::{
-    Endpoint, Policy, RequestSnapshot, Session, Transport, buffers,
-    driver::{Driver, Link},
-    sessions::Registration,
-    upgrade::PendingUpgrade,
+    Endpoint, Policy, RequestSnapshot, Session, Transport, buffers, driver::Driver, link::Link,
+    sessions::Registration, upgrade::PendingUpgrade,
 };
 
 /// An accepted handshake whose connection is yet to come.
@@ -25,27 +29,44 @@ impl Launch {
     /// The life of the session's task.
     pub(crate) async fn run<E: Endpoint>(self, endpoint: E) {
         let limit = self.policy.accept_deadline();
-        let established = match tokio::time::timeout(limit, self.upgrade.ready()).await {
-            Ok(Ok((transport, read_ahead))) => Established::new(transport, Role::Server)
-                .with_read_ahead(read_ahead)
-                .with_request(self.request)
-                .with_extensions(self.extensions)
-                .with_shared_policy(self.policy),
-            failed => {
+        let (transport, read_ahead) = match connect(self.upgrade, &self.registration, limit).await {
+            Ok(connected) => connected,
+            Err(error) => {
                 self.registration.upgrade_failed();
-                let error = failed.err().map_or(
-                    "connection lost, or served without upgrades",
-                    |_| "deadline passed",
-                );
                 tracing::warn!(error, "no connection came of an accepted handshake");
                 return;
             }
         };
-        established
+        Established::new(transport, Role::Server)
+            .with_read_ahead(read_ahead)
+            .with_request(self.request)
+            .with_extensions(self.extensions)
+            .with_shared_policy(self.policy)
             .registered(self.registration)
             .run(endpoint)
             .await;
     }
+}
+
+/// Waits for the connection, or for what makes it not worth waiting.
+async fn connect(
+    upgrade: PendingUpgrade,
+    registration: &Registration,
+    limit: Duration,
+) -> Result<(Transport, Bytes), &'static str> {
+    let mut upgraded = pin!(upgrade.ready());
+    let mut cut = pin!(registration.cut());
+    let connected = poll_fn(|cx| {
+        if let Poll::Ready(upgraded) = upgraded.as_mut().poll(cx) {
+            return Poll::Ready(
+                upgraded.map_err(|_| "connection lost, or served without upgrades"),
+            );
+        }
+        cut.as_mut().poll(cx).map(|()| Err("factory shut down"))
+    });
+    tokio::time::timeout(limit, connected)
+        .await
+        .unwrap_or(Err("deadline passed"))
 }
 
 /// A connection whose handshake is done, whoever did it: what an endpoint can be run over.

@@ -71,6 +71,8 @@ pub use launch::Established;
 // Drive: the life of a session.
 mod driver;
 
+mod link;
+
 mod clocks;
 
 mod buffers;

@@ -9,7 +9,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -31,22 +31,21 @@ use crate::{
 
 /// Everything of a session but the endpoint.
 pub(crate) struct Link {
-    pub(crate) io: Transport,
+    io: Transport,
     pub(crate) connection: Connection,
     wire: Wire,
     pub(crate) session: Session,
     pub(crate) policy: Arc<Policy>,
-    clocks: Clocks,
+    pub(crate) clocks: Clocks,
     keys: Option<Box<dyn MaskKeys>>,
     role: Role,
     /// Control frames that were served while an event was running, for the endpoint to see.
-    controls: VecDeque<Event>,
+    pub(crate) controls: VecDeque<Event>,
     /// The end that was met while an event was running.
-    stop: Option<Stop>,
+    pub(crate) stop: Option<Stop>,
     /// Whether the endpoint wants no more messages: it answered one with a Close.
-    discards: bool,
-    /// How many events this turn has had.
-    turn_events: u32,
+    pub(crate) discards: bool,
+    pub(crate) turn: Turn,
     /// Whether something was written that the transport may still hold.
     unflushed: bool,
     pub(crate) registration: Registration,
@@ -73,14 +72,14 @@ impl Link {
             controls: VecDeque::new(),
             stop: None,
             discards: false,
-            turn_events: 0,
+            turn: Turn::default(),
             unflushed: false,
             registration,
         }
     }
 
     /// What the protocol asks for, whatever the endpoint does.
-    fn react(&mut self, event: &Event) {
+    pub(crate) fn react(&mut self, event: &Event) {
         match event {
             Event::Ping(payload) => self.answer(payload),
             Event::Pong(payload) => self.take_pong(payload),
@@ -113,15 +112,14 @@ impl Link {
     /// Writes what there is. Pending while the socket takes no more of it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            self.exchange(cx)?;
+            self.exchange(cx.waker())?;
             if self.wire.is_empty() {
                 break;
             }
             match self.wire.poll_write(cx, &mut self.io) {
                 Poll::Ready(Ok(_)) => {
                     self.unflushed = true;
-                    self.clocks.touch();
-                    self.clocks.unblocked();
+                    self.clocks.wrote(self.policy.close_timeout());
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
@@ -138,7 +136,7 @@ impl Link {
     }
 
     /// Takes what was queued, and obeys.
-    fn exchange(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+    fn exchange(&mut self, waker: &Waker) -> Result<(), End> {
         if let Some(pong) = self.wire.waiting_pong() {
             self.put_control(pong);
         }
@@ -147,9 +145,10 @@ impl Link {
         let outbox = self.session.outbox();
         let Orders {
             close,
+            closing,
             aborted,
             policy,
-        } = outbox.exchange(&mut self.wire, cx.waker());
+        } = outbox.exchange(&mut self.wire, waker);
         if aborted {
             return Err(SessionError::Aborted.into());
         }
@@ -160,10 +159,16 @@ impl Link {
         if !self.connection.sends_plain() {
             self.encode_again(had_control, had_data);
         }
+        if closing {
+            self.clocks.closing(self.policy.close_timeout());
+        }
         if let Some(close) = close {
+            // §5.5.1: nothing follows our Close, so a Pong that waits leaves now.
+            if let Some(pong) = self.wire.take_pong() {
+                self.put_control(pong);
+            }
             self.put_data(Frame::close(&close));
             self.connection.send_close();
-            self.clocks.closing(self.policy.close_timeout());
         }
         Ok(())
     }
@@ -176,7 +181,7 @@ impl Link {
                 self.put_control(frame);
             }
         }
-        if !had_data {
+        if !had_data && !self.wire.data_is_gone() {
             let mut chunks = self.wire.take_data();
             while let Some(frame) = next_plain(&mut chunks) {
                 self.put_data(frame);
@@ -197,42 +202,42 @@ impl Link {
     }
 
     /// Reads once. `Ok(None)` when bytes came, an event when they completed a large frame.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, End>> {
-        let read = match self.connection.direct_buffer() {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, End>> {
+        let most = self.policy.max_read_bytes();
+        let (read, event) = match self.connection.direct_buffer() {
             Some((buffer, room)) => {
+                let room = room.min(most);
                 let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
-                let event = self.connection.recv_direct(read)?;
-                if event.is_some() {
-                    self.clocks.touch();
-                    return Poll::Ready(Ok(event));
-                }
-                read
+                (read, self.connection.recv_direct(read)?)
             }
             None => {
-                let most = self.policy.max_read_bytes();
                 let bytes = ready!(poll_read_scratch(cx, &mut self.io, most))?;
                 let read = bytes.len();
                 self.connection.recv(bytes);
-                read
+                (read, None)
             }
         };
         if read == 0 {
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
         }
+        self.turn.bytes += read;
         self.clocks.touch();
-        Poll::Ready(Ok(None))
+        Poll::Ready(Ok(event))
     }
 
     /// Sleeps until the next deadline; resolves when one ends the session.
-    fn poll_clocks(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
+    pub(crate) fn poll_clocks(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
         loop {
             let alarm = ready!(self.clocks.poll(cx, &self.policy, waiting));
             let error = match alarm {
                 Alarm::Ping => {
-                    let payload = self.clocks.ping_sent(&self.policy);
-                    if self.wire.takes_control() {
-                        self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
+                    if !self.wire.takes_control() {
+                        // The peer takes nothing, so there is nothing that it could answer.
+                        self.clocks.ping_skipped();
+                        continue;
                     }
+                    let payload = self.clocks.ping_sent(&self.policy);
+                    self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
                     if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
                         return Poll::Ready(end);
                     }
@@ -255,15 +260,14 @@ impl Link {
 
     /// Reads and forgets, until the peer ends.
     pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match ready!(poll_read_scratch(
-                cx,
-                &mut self.io,
-                crate::policy::MAX_READ_BYTES
-            )) {
-                Ok(bytes) if !bytes.is_empty() => {}
-                Ok(_) | Err(_) => return Poll::Ready(()),
+        let most = self.policy.max_read_bytes();
+        match ready!(poll_read_scratch(cx, &mut self.io, most)) {
+            Ok(bytes) if !bytes.is_empty() => {
+                // One read a turn: a peer that sends for ever does not keep the others waiting.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
+            Ok(_) | Err(_) => Poll::Ready(()),
         }
     }
 

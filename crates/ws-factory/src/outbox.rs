@@ -28,7 +28,9 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     /// Whether the driver sleeps and has to be woken.
     parked: AtomicBool,
-    /// Tells one sender after the other that there is room.
+    aborted: AtomicBool,
+    /// Tells all senders that wait that there is room. All of them: the first in line may be one
+    /// that does not fit, or whose turn it is not.
     room: Notify,
     /// Tells everybody that something was written, or that nothing will be.
     progress: Notify,
@@ -47,7 +49,6 @@ struct Queue {
     sequence: Option<MessageKind>,
     phase: Phase,
     close: Option<CloseFrame>,
-    aborted: bool,
     policy: Option<Arc<Policy>>,
     waker: Option<Waker>,
     /// How many batches the driver has taken, and how many it has written.
@@ -76,6 +77,8 @@ enum Phase {
 pub(crate) struct Orders {
     /// Our Close, which comes after everything that has been taken.
     pub(crate) close: Option<CloseFrame>,
+    /// Whether our Close is queued or gone.
+    pub(crate) closing: bool,
     pub(crate) aborted: bool,
     /// The session's new policy.
     pub(crate) policy: Option<Arc<Policy>>,
@@ -101,13 +104,13 @@ impl Outbox {
                 sequence: None,
                 phase: Phase::Open,
                 close: None,
-                aborted: false,
                 policy: None,
                 waker: None,
                 taken: 0,
                 written: 0,
             }),
             parked: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
             room: Notify::new(),
             progress: Notify::new(),
         }
@@ -169,11 +172,7 @@ impl Outbox {
             room.as_mut().enable();
             match attempt(self, item) {
                 Err(SendError::Full(back)) => item = back,
-                outcome => {
-                    // There may be room for the next in line, too.
-                    self.room.notify_one();
-                    return outcome;
-                }
+                outcome => return outcome,
             }
             room.await;
         }
@@ -229,9 +228,8 @@ impl Outbox {
 
     /// Tells the driver to end at once.
     pub(crate) fn abort(&self) {
-        let mut queue = self.lock();
-        queue.aborted = true;
-        self.wake(queue);
+        self.aborted.store(true, Ordering::Release);
+        self.wake(self.lock());
     }
 
     /// Tells the driver, and the queue, of a new policy.
@@ -240,7 +238,7 @@ impl Outbox {
         queue.limit = limit(&policy);
         queue.policy = Some(policy);
         self.wake(queue);
-        self.room.notify_one();
+        self.room.notify_waiters();
     }
 
     /// Whether a message could still be queued, room or not.
@@ -262,24 +260,30 @@ impl Outbox {
         self.parked.store(false, Ordering::Release);
     }
 
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire)
+    }
+
     /// Moves what waits to `wire` if that is empty, registers who is to be woken for more, and
     /// returns what else there is to do.
     pub(crate) fn exchange(&self, wire: &mut Wire, waker: &Waker) -> Orders {
         let mut queue = self.lock();
         let mut orders = Orders {
             close: None,
-            aborted: queue.aborted,
+            closing: queue.phase == Phase::Closing,
+            aborted: self.is_aborted(),
             policy: queue.policy.take(),
         };
+        let mut made_room = false;
         if wire.takes_control() && !queue.control.is_empty() {
-            wire.control().extend_from_slice(&queue.control);
-            queue.control.clear();
+            wire.swap_control(&mut queue.control);
+            made_room = true;
         }
         if wire.data_is_gone() {
             if queue.written < queue.taken {
                 queue.written = queue.taken;
                 queue.in_flight = Load::default();
-                self.room.notify_one();
+                made_room = true;
                 self.progress.notify_waiters();
             }
             if queue.holds_something() {
@@ -288,7 +292,13 @@ impl Outbox {
                 queue.in_flight = std::mem::take(&mut queue.waiting);
                 queue.taken += 1;
             }
-            orders.close = queue.close.take();
+            // What was queued before it comes first, also a Ping that finds no room yet.
+            if queue.control.is_empty() {
+                orders.close = queue.close.take();
+            }
+        }
+        if made_room {
+            self.room.notify_waiters();
         }
         match &queue.waker {
             Some(known) if known.will_wake(waker) => {}
@@ -304,6 +314,8 @@ impl Outbox {
         queue.phase = Phase::Over;
         queue.close = None;
         queue.waker = None;
+        queue.waiting = Load::default();
+        queue.in_flight = Load::default();
         queue.chunks = VecDeque::new();
         buffers::recycle(std::mem::take(&mut queue.tail));
         buffers::recycle(std::mem::take(&mut queue.control));

@@ -116,10 +116,11 @@ impl Policy {
         self
     }
 
-    /// How often a Ping is sent. Default: `None`, never.
+    /// How often a Ping is sent. Default: `None`, never. At least 1 ms: more often would leave no
+    /// time for anything else.
     #[must_use]
-    pub const fn with_ping_interval(mut self, interval: Option<Duration>) -> Self {
-        self.ping_interval = interval;
+    pub fn with_ping_interval(mut self, interval: Option<Duration>) -> Self {
+        self.ping_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
         self
     }
 

@@ -1,6 +1,9 @@
 //! Why something was not sent; what was not sent comes back.
 
-use ws_core::Message;
+use std::{error::Error, iter::successors};
+
+use bytes::Bytes;
+use ws_core::{Frame, Message};
 
 /// Why something could not be queued. Never the peer's fault: see `ProtocolError` for that.
 ///
@@ -59,4 +62,19 @@ impl<T> SendError<T> {
             Self::ControlTooLong(item) => SendError::ControlTooLong(f(item)),
         }
     }
+}
+
+/// Whether an error, or what caused it, says no more than that a session has closed.
+pub(crate) fn says_closed(error: &(dyn Error + 'static)) -> bool {
+    fn closed<T: std::fmt::Debug + 'static>(error: &(dyn Error + 'static)) -> bool {
+        error
+            .downcast_ref::<SendError<T>>()
+            .is_some_and(SendError::is_closed)
+    }
+    successors(Some(error), |error| (*error).source()).any(|error| {
+        closed::<Message>(error)
+            || closed::<Frame>(error)
+            || closed::<Bytes>(error)
+            || closed::<()>(error)
+    })
 }

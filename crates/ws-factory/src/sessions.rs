@@ -159,10 +159,6 @@ impl Sessions {
             if self.tasks.load(Ordering::SeqCst) == 0 {
                 return true;
             }
-            // A session that was admitted before the shutdown may connect only now.
-            for session in self.all() {
-                session.close(CloseCode::GOING_AWAY, "server shutdown");
-            }
             match at {
                 None => changed.await,
                 Some(at) => {
@@ -209,8 +205,12 @@ impl Registration {
         if let Some(sessions) = &self.sessions {
             sessions.counters.opened.fetch_add(1, Ordering::Relaxed);
             sessions.live.insert(session.id(), session.clone());
+            // Admitted before a shutdown and connected behind its back.
             if sessions.stopping.load(Ordering::SeqCst) {
                 session.close(CloseCode::GOING_AWAY, "server shutdown");
+            }
+            if sessions.cutting.load(Ordering::SeqCst) {
+                session.abort();
             }
         }
     }

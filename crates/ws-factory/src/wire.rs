@@ -59,6 +59,11 @@ impl Wire {
         std::mem::swap(&mut self.tail, tail);
     }
 
+    /// Takes over the control frames that were queued, by swapping buffers.
+    pub(crate) fn swap_control(&mut self, control: &mut BytesMut) {
+        std::mem::swap(&mut self.control, control);
+    }
+
     /// The data that was just taken over, to write it anew.
     pub(crate) fn take_data(&mut self) -> VecDeque<Bytes> {
         let mut chunks = std::mem::take(&mut self.chunks);
@@ -99,6 +104,11 @@ impl Wire {
         }
     }
 
+    /// The Pong that waited, which cannot wait any longer.
+    pub(crate) fn take_pong(&mut self) -> Option<Frame> {
+        self.pong.take()
+    }
+
     /// Writes as much as the socket takes in one call; returns how much that was.
     pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
@@ -128,7 +138,10 @@ impl Wire {
         let mut slots = slices.iter_mut();
         let mut count = 0;
         let mut put = |piece: &'a [u8]| {
-            if let (false, Some(slot)) = (piece.is_empty(), slots.next()) {
+            if piece.is_empty() {
+                return;
+            }
+            if let Some(slot) = slots.next() {
                 *slot = IoSlice::new(piece);
                 count += 1;
             }

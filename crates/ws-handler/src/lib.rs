@@ -37,6 +37,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub use hyper::service::service_fn;
 pub use ws_factory::*;
 
 // Where: paths to factories.

@@ -18,7 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::Notify,
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::{BoxError, ConnectionInfo, HandlerBody, ShutdownReport, WebSocketHandler};
@@ -29,6 +29,8 @@ use crate::{BoxError, ConnectionInfo, HandlerBody, ShutdownReport, WebSocketHand
 /// |---|---|---|
 /// | `request_deadline` | 10 s from accept to the first request's head | connection closed |
 /// | `shutdown_deadline` | 10 s | what is left is cut |
+///
+/// The head of a request may have 64 KiB and 100 headers; it is answered with 431 beyond.
 ///
 /// It sets [`ConnectionInfo`], so that sessions know their peer.
 ///
@@ -53,9 +55,6 @@ pub struct Server {
     request_deadline: Duration,
     shutdown_deadline: Duration,
 }
-
-/// How long to wait after an accept that failed for want of resources, which are freed by others.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Listens on an address; port 0 takes a free one.
@@ -88,9 +87,11 @@ impl Server {
     }
 
     /// How long a connection may take from its accept until the head of its first request is
-    /// there, whatever bytes come meanwhile. Default: 10 s.
-    pub const fn with_request_deadline(mut self, deadline: Duration) -> Self {
-        self.request_deadline = deadline;
+    /// there, whatever bytes come meanwhile. Default: 10 s. At most a year.
+    ///
+    /// The head of each further HTTP/1.1 request has as long, from the end of the one before.
+    pub fn with_request_deadline(mut self, deadline: Duration) -> Self {
+        self.request_deadline = deadline.min(MAX_REQUEST_DEADLINE);
         self
     }
 
@@ -158,12 +159,28 @@ impl Server {
         drop(listener);
 
         let routes = handler.routes().clone();
-        let requests = tokio::time::timeout(shutdown_deadline, graceful.shutdown());
-        let (report, _elapsed) = tokio::join!(routes.shutdown(shutdown_deadline), requests);
-        connections.shutdown().await;
+        // Side by side: a handshake whose endpoint is still being made counts as a session that is
+        // not over, and ends only with its HTTP connection.
+        let requests = async {
+            let _elapsed = timeout(shutdown_deadline, graceful.shutdown()).await;
+            connections.shutdown().await;
+        };
+        let (report, ()) = tokio::join!(routes.shutdown(shutdown_deadline), requests);
         report
     }
 }
+
+/// How long to wait after an accept that failed for want of resources, which are freed by others.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// hyper adds the deadline to the time of day, and panics where the sum is none.
+const MAX_REQUEST_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The most bytes that a request's head may have; 431 beyond.
+///
+/// A session keeps its request's headers, so this bounds what a client can make it hold; hyper's
+/// own limit is 400 KiB. Jetty's is 8 KiB, but cookies have grown.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The address that the connection was made to, where the listener's is a wildcard.
 fn info_of(stream: &TcpStream, info: ConnectionInfo) -> ConnectionInfo {
@@ -213,6 +230,7 @@ where
         builder
             .http1()
             .timer(TokioTimer::new())
+            .max_buf_size(MAX_HEAD_BYTES)
             .header_read_timeout(self.request_deadline);
         builder.http2().timer(TokioTimer::new());
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -1,0 +1,194 @@
+//! The head of a 101 in; the agreed subprotocol, or the rule that it breaks, out (RFC 6455 §4.1).
+//!
+//! Any other status is no answer to a handshake but a refusal of it, and never comes here.
+
+use http::{
+    HeaderMap, Version,
+    header::{self, HeaderName},
+    response::Parts,
+};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// The server answered 101 but broke a rule of the handshake; the connection was dropped.
+///
+/// One variant per rule, in the order in which they are checked.
+///
+/// ```
+/// use ws_client::HandshakeError;
+///
+/// let error = HandshakeError::Accept;
+/// assert_eq!(error.to_string(), "`Sec-WebSocket-Accept` is not the answer to our key");
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The answer is not HTTP/1.1.
+    #[error("the answer is not HTTP/1.1")]
+    Version,
+
+    /// `Upgrade` is missing, or is not `websocket`.
+    #[error("`Upgrade` is not `websocket`")]
+    Upgrade,
+
+    /// `Connection` is missing, or does not list `upgrade`.
+    #[error("`Connection` does not list `upgrade`")]
+    Connection,
+
+    /// `Sec-WebSocket-Accept` is missing, there twice, or not what our key makes.
+    #[error("`Sec-WebSocket-Accept` is not the answer to our key")]
+    Accept,
+
+    /// `Sec-WebSocket-Extensions` names an extension; none was offered.
+    #[error("`Sec-WebSocket-Extensions` names what was not offered")]
+    Extension,
+
+    /// `Sec-WebSocket-Protocol` is there twice, or names a subprotocol that was not offered.
+    #[error("`Sec-WebSocket-Protocol` names what was not offered")]
+    Subprotocol,
+}
+
+/// Checks the answer to a handshake with this key and these offers.
+pub(crate) fn check<'a>(
+    answer: &Parts,
+    key: &str,
+    offers: &'a [String],
+) -> Result<Option<&'a str>, HandshakeError> {
+    let headers = &answer.headers;
+    // §4.2.2: the status line is that of HTTP/1.1.
+    if answer.version != Version::HTTP_11 {
+        return Err(HandshakeError::Version);
+    }
+    let mut upgrades = elements(headers, header::UPGRADE);
+    if !upgrades.next().is_some_and(|it| is(it, "websocket")) || upgrades.next().is_some() {
+        return Err(HandshakeError::Upgrade);
+    }
+    if !elements(headers, header::CONNECTION).any(|it| is(it, "upgrade")) {
+        return Err(HandshakeError::Connection);
+    }
+    match single(headers, header::SEC_WEBSOCKET_ACCEPT) {
+        Ok(Some(accept)) if accept == derive_accept_key(key.as_bytes()).as_bytes() => {}
+        _ => return Err(HandshakeError::Accept),
+    }
+    if elements(headers, header::SEC_WEBSOCKET_EXTENSIONS)
+        .next()
+        .is_some()
+    {
+        return Err(HandshakeError::Extension);
+    }
+    match single(headers, header::SEC_WEBSOCKET_PROTOCOL) {
+        Ok(None) => Ok(None),
+        Ok(Some(name)) => {
+            let offer = offers.iter().find(|offer| offer.as_bytes() == name);
+            offer
+                .map(|offer| Some(offer.as_str()))
+                .ok_or(HandshakeError::Subprotocol)
+        }
+        Err(Repeated) => Err(HandshakeError::Subprotocol),
+    }
+}
+
+/// The elements of a list, over all headers of that name (RFC 9110 §5.6.1.2).
+fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+fn is(element: &[u8], token: &str) -> bool {
+    element.eq_ignore_ascii_case(token.as_bytes())
+}
+
+/// The only header of that name, `None` if there is none.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, Repeated> {
+    let mut values = headers.get_all(name).into_iter();
+    let first = values.next().map(|value| value.as_bytes().trim_ascii());
+    match values.next() {
+        Some(_) => Err(Repeated),
+        None => Ok(first),
+    }
+}
+
+/// A header that may appear once appeared more often.
+struct Repeated;
+
+#[cfg(test)]
+mod tests {
+    use http::{Response, response::Builder};
+
+    use super::*;
+
+    /// The key and the accept of RFC 6455 §1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    fn answer() -> Builder {
+        Response::builder()
+            .status(101)
+            .header("upgrade", "WebSocket")
+            .header("connection", "keep-alive, Upgrade")
+            .header("sec-websocket-accept", ACCEPT)
+    }
+
+    fn without(name: &str) -> Builder {
+        let mut answer = answer();
+        answer.headers_mut().unwrap().remove(name);
+        answer
+    }
+
+    fn verdict(answer: Builder) -> Result<Option<String>, HandshakeError> {
+        let (parts, ()) = answer.body(()).unwrap().into_parts();
+        let offers = ["b".to_owned(), "a".to_owned()];
+        check(&parts, KEY, &offers).map(|agreed| agreed.map(str::to_owned))
+    }
+
+    #[test]
+    fn good_answer_agrees_on_an_offer_or_on_none() {
+        assert_eq!(verdict(answer()), Ok(None));
+
+        let agreed = verdict(answer().header("sec-websocket-protocol", " a"));
+        assert_eq!(agreed, Ok(Some("a".to_owned())));
+    }
+
+    #[test]
+    fn each_rule_broken_is_an_error_that_names_the_header() {
+        use HandshakeError::{Accept, Connection, Extension, Subprotocol, Upgrade};
+        let protocol = "sec-websocket-protocol";
+        let cases = [
+            (answer().version(Version::HTTP_10), HandshakeError::Version),
+            (without("upgrade"), Upgrade),
+            (without("upgrade").header("upgrade", "h2c"), Upgrade),
+            (answer().header("upgrade", "h2c"), Upgrade),
+            (without("connection"), Connection),
+            (
+                without("connection").header("connection", "notupgrade"),
+                Connection,
+            ),
+            (without("sec-websocket-accept"), Accept),
+            (
+                without("sec-websocket-accept").header("sec-websocket-accept", KEY),
+                Accept,
+            ),
+            (answer().header("sec-websocket-accept", ACCEPT), Accept),
+            (
+                answer().header("sec-websocket-extensions", "permessage-deflate"),
+                Extension,
+            ),
+            (answer().header(protocol, "c"), Subprotocol),
+            (answer().header(protocol, "A"), Subprotocol),
+            (answer().header(protocol, "b, a"), Subprotocol),
+            (answer().header(protocol, ""), Subprotocol),
+            (
+                answer().header(protocol, "a").header(protocol, "a"),
+                Subprotocol,
+            ),
+        ];
+
+        for (answer, want) in cases {
+            let shown = format!("{answer:?}");
+            assert_eq!(verdict(answer), Err(want), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! A URL and what goes with it in; the head of a handshake out (RFC 6455 §3, §4.1).
+//!
+//! Everything that a caller can get wrong is found here, before there is a socket. What the server
+//! gets wrong is `answer`'s.
+
+use std::{fmt, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{self, HeaderName},
+    uri::{Authority, PathAndQuery},
+};
+use ws_factory::Policy;
+
+use crate::{RequestError, request_error::MAX_EXTRA_HEADERS};
+
+/// Where to connect, what to offer, and the session's policy.
+///
+/// | setting | default |
+/// |---|---|
+/// | subprotocols | none offered |
+/// | headers | those of the handshake, and no others |
+/// | policy | [`Policy::default`] |
+/// | connect timeout | 10 s |
+///
+/// ```
+/// use std::time::Duration;
+/// use ws_client::{ConnectRequest, Policy};
+///
+/// let request = ConnectRequest::to("ws://localhost:8080/chat?room=7")?
+///     .with_subprotocol("chat.v2")?
+///     .with_subprotocol("chat")?
+///     .with_header("authorization", "Bearer 31d4")?
+///     .with_policy(Policy::default().with_max_text_bytes(1 << 20))
+///     .with_connect_timeout(Duration::from_secs(3));
+/// # Ok::<_, ws_client::RequestError>(())
+/// ```
+#[derive(Clone)]
+pub struct ConnectRequest {
+    authority: Authority,
+    port: u16,
+    path: PathAndQuery,
+    subprotocols: Vec<String>,
+    headers: HeaderMap,
+    policy: Policy,
+    connect_timeout: Duration,
+}
+
+impl ConnectRequest {
+    /// A request for the resource that a `ws` URL names (§3), on port 80 if the URL has none.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::InvalidUrl`], [`RequestError::TlsNotBuiltIn`] for `wss`, and
+    /// [`RequestError::UnsupportedScheme`] for anything but `ws`.
+    pub fn to(url: &str) -> Result<Self, RequestError> {
+        // §3: a URL of this kind has no fragment; `Uri` would drop it without a word.
+        if url.contains('#') {
+            return Err(invalid("it has a fragment"));
+        }
+        if !url.is_ascii() {
+            return Err(invalid("it is not percent-encoded"));
+        }
+        let parts = url
+            .parse::<Uri>()
+            .map_err(|_| invalid("it does not parse"))?
+            .into_parts();
+        match parts.scheme.as_ref().map(|scheme| scheme.as_str()) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => {}
+            Some(scheme) if scheme.eq_ignore_ascii_case("wss") => {
+                return Err(RequestError::TlsNotBuiltIn);
+            }
+            Some(_) => return Err(RequestError::UnsupportedScheme),
+            None => return Err(invalid("it has no scheme")),
+        }
+        let authority = parts.authority.ok_or_else(|| invalid("it has no host"))?;
+        let port = port_of(&authority)?;
+        let path = parts
+            .path_and_query
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Ok(Self {
+            authority,
+            port,
+            path,
+            subprotocols: Vec::new(),
+            headers: HeaderMap::new(),
+            policy: Policy::default(),
+            connect_timeout: Duration::from_secs(10),
+        })
+    }
+
+    /// Offers one more subprotocol, less preferred than those before it (§4.1).
+    ///
+    /// The server chooses one or none: see `Session::subprotocol`.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::InvalidSubprotocol`] if it is not a token;
+    /// [`RequestError::RepeatedSubprotocol`] if it is offered already.
+    pub fn with_subprotocol(mut self, name: impl Into<String>) -> Result<Self, RequestError> {
+        let name = name.into();
+        if !is_token(&name) {
+            return Err(RequestError::InvalidSubprotocol);
+        }
+        if self.subprotocols.contains(&name) {
+            return Err(RequestError::RepeatedSubprotocol { name });
+        }
+        self.subprotocols.push(name);
+        Ok(self)
+    }
+
+    /// Adds a header; one of that name that was added before stays.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::ReservedHeader`] for those that the handshake sets by itself or that would
+    /// announce a body; [`RequestError::InvalidHeaderName`] and
+    /// [`RequestError::InvalidHeaderValue`], for instance for a line break;
+    /// [`RequestError::TooManyHeaders`] for more than 64.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self, RequestError>
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let Ok(name) = name.try_into() else {
+            return Err(RequestError::InvalidHeaderName);
+        };
+        if is_owned_by_handshake(&name) {
+            return Err(RequestError::ReservedHeader { name });
+        }
+        // A line break would end the header and begin one of the value's choosing.
+        let Ok(value) = value.try_into() else {
+            return Err(RequestError::InvalidHeaderValue { name });
+        };
+        if self.headers.len() >= MAX_EXTRA_HEADERS {
+            return Err(RequestError::TooManyHeaders);
+        }
+        self.headers.append(name, value);
+        Ok(self)
+    }
+
+    /// The session's policy. Default: [`Policy::default`].
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How long name lookup, TCP and handshake may take together. Default: 10 s. Kept to at most
+    /// a day.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.min(MAX_CONNECT_TIMEOUT);
+        self
+    }
+
+    /// The host, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = self.authority.host();
+        let address = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        address.unwrap_or(host)
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path and the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// The subprotocols offered, the most preferred first.
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// See [`Self::with_policy`].
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// See [`Self::with_connect_timeout`].
+    #[must_use]
+    pub const fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// The head to send (§4.1), with the nonce that the answer has to prove it has seen.
+    pub(crate) fn head(&self, key: &str) -> Request<()> {
+        let mut head = Request::new(());
+        *head.method_mut() = Method::GET;
+        *head.uri_mut() = Uri::from(self.path.clone());
+        let headers = head.headers_mut();
+        headers.insert(header::HOST, self.host_header());
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_KEY, visible_ascii(key));
+        headers.insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+        if !self.subprotocols.is_empty() {
+            let offers = visible_ascii(&self.subprotocols.join(", "));
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers);
+        }
+        headers.extend(self.headers.clone());
+        head
+    }
+
+    /// The host as the URL has it, with the port unless it is the default one (§4.1).
+    fn host_header(&self) -> HeaderValue {
+        match self.port {
+            DEFAULT_PORT => visible_ascii(self.authority.host()),
+            _ => visible_ascii(self.authority.as_str()),
+        }
+    }
+}
+
+impl fmt::Debug for ConnectRequest {
+    /// Leaves out headers and query: they hold cookies and tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectRequest")
+            .field("authority", &self.authority)
+            .field("path", &self.path.path())
+            .field("subprotocols", &self.subprotocols)
+            .finish_non_exhaustive()
+    }
+}
+
+const fn invalid(reason: &'static str) -> RequestError {
+    RequestError::InvalidUrl { reason }
+}
+
+fn port_of(authority: &Authority) -> Result<u16, RequestError> {
+    let host = authority.host();
+    if authority.as_str().contains('@') {
+        return Err(invalid("it has a user name"));
+    }
+    if host.is_empty() {
+        return Err(invalid("it has no host"));
+    }
+    // Not `Authority::port`, which takes a port that is no number for none.
+    let port = authority.as_str().strip_prefix(host).unwrap_or_default();
+    match port.strip_prefix(':').map(str::parse) {
+        None if port.is_empty() => Ok(DEFAULT_PORT),
+        Some(Ok(port @ 1..)) => Ok(port),
+        _ => Err(invalid("its port is not a number from 1 to 65535")),
+    }
+}
+
+fn visible_ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("a key, a token and an authority are visible ASCII")
+}
+
+fn is_token(name: &str) -> bool {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !name.is_empty() && name.chars().all(is_token)
+}
+
+fn is_owned_by_handshake(name: &HeaderName) -> bool {
+    const FRAMING: [HeaderName; 8] = [
+        header::HOST,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::TRAILER,
+        header::TE,
+        header::EXPECT,
+    ];
+    FRAMING.contains(name) || name.as_str().starts_with("sec-websocket-")
+}
+
+/// §3.
+const DEFAULT_PORT: u16 = 80;
+
+/// So that the clock cannot overflow.
+const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_says_host_port_path_and_the_host_header() {
+        let cases = [
+            ("ws://a.example", "a.example", 80, "/", "a.example"),
+            (
+                "WS://a.example:80/b?c=d",
+                "a.example",
+                80,
+                "/b?c=d",
+                "a.example",
+            ),
+            ("ws://a.example:81", "a.example", 81, "/", "a.example:81"),
+            ("ws://[::1]:9001/%20", "::1", 9001, "/%20", "[::1]:9001"),
+            ("ws://[::1]", "::1", 80, "/", "[::1]"),
+        ];
+
+        for (url, host, port, path, host_header) in cases {
+            let request = ConnectRequest::to(url).unwrap();
+            let head = request.head("key");
+
+            assert_eq!(request.host(), host, "{url}");
+            assert_eq!(request.port(), port, "{url}");
+            assert_eq!(head.uri(), path, "{url}");
+            assert_eq!(head.headers()["host"], host_header, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_websocket_is_refused_with_the_reason() {
+        let cases = [
+            ("", "does not parse"),
+            ("ws://a/ b", "does not parse"),
+            ("ws://a/\r\nx: y", "does not parse"),
+            ("ws://a/b#c", "fragment"),
+            ("ws://ä/", "not percent-encoded"),
+            ("ws://a/ä", "not percent-encoded"),
+            ("/chat", "no scheme"),
+            ("a:80", "no scheme"),
+            ("ws://b:c@a/", "user name"),
+            ("ws://a:/", "port"),
+            ("ws://a:0/", "port"),
+            ("ws://a:65536/", "port"),
+            ("http://a/", "scheme is not `ws`"),
+            ("wss://a/", "TLS is not built in yet"),
+        ];
+
+        for (url, reason) in cases {
+            let error = ConnectRequest::to(url).unwrap_err().to_string();
+            assert!(error.contains(reason), "{url:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn head_has_what_the_handshake_needs_then_what_the_caller_added() {
+        let request = ConnectRequest::to("ws://a/chat")
+            .and_then(|request| request.with_subprotocol("b"))
+            .and_then(|request| request.with_subprotocol("a"))
+            .and_then(|request| request.with_header("X-Room", "7"))
+            .and_then(|request| request.with_header("x-room", "8"))
+            .unwrap();
+
+        let head = request.head("dGhlIHNhbXBsZSBub25jZQ==");
+
+        let lines: Vec<_> = head
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        assert_eq!(head.method(), "GET");
+        assert_eq!(
+            lines,
+            [
+                "host: a",
+                "upgrade: websocket",
+                "connection: Upgrade",
+                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+                "sec-websocket-version: 13",
+                "sec-websocket-protocol: b, a",
+                "x-room: 7",
+                "x-room: 8",
+            ]
+        );
+    }
+
+    #[test]
+    fn subprotocol_is_a_token_and_offered_once() {
+        let request = ConnectRequest::to("ws://a/").unwrap();
+
+        for name in ["", "a,b", "a b", "a\r\nx: y", "ä"] {
+            let error = request.clone().with_subprotocol(name).unwrap_err();
+            assert_eq!(error, RequestError::InvalidSubprotocol, "{name:?}");
+        }
+        let twice = request
+            .with_subprotocol("a")
+            .and_then(|request| request.with_subprotocol("a"));
+        assert!(matches!(
+            twice,
+            Err(RequestError::RepeatedSubprotocol { .. })
+        ));
+    }
+
+    /// Hostile inputs, section 11: CR and LF in the caller's headers.
+    #[test]
+    fn header_that_could_break_the_head_is_an_error_of_the_api() {
+        let request = ConnectRequest::to("ws://a/").unwrap();
+
+        for value in ["x\r\nCookie: y", "x\ny", "x\ry", "x\0y"] {
+            let error = request.clone().with_header("x-room", value).unwrap_err();
+            assert!(
+                matches!(error, RequestError::InvalidHeaderValue { .. }),
+                "{value:?}"
+            );
+        }
+        for name in ["x-room\r\nx", "x room", "x:room", ""] {
+            let error = request.clone().with_header(name, "7").unwrap_err();
+            assert_eq!(error, RequestError::InvalidHeaderName, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn header_of_the_handshake_cannot_be_added() {
+        let request = ConnectRequest::to("ws://a/").unwrap();
+
+        for name in [
+            "Host",
+            "connection",
+            "Upgrade",
+            "Content-Length",
+            "transfer-encoding",
+            "Sec-WebSocket-Key",
+            "sec-websocket-extensions",
+        ] {
+            let error = request.clone().with_header(name, "x").unwrap_err();
+            assert!(
+                matches!(error, RequestError::ReservedHeader { .. }),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_without_end_are_an_error_and_not_a_panic() {
+        let mut request = ConnectRequest::to("ws://a/").unwrap();
+        for _ in 0..MAX_EXTRA_HEADERS {
+            request = request.with_header("x-room", "7").unwrap();
+        }
+
+        let error = request.with_header("x-room", "7").unwrap_err();
+
+        assert_eq!(error, RequestError::TooManyHeaders);
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let request = ConnectRequest::to("ws://a/chat?token=s3cret")
+            .and_then(|request| request.with_header("cookie", "sid=s3cret"))
+            .unwrap();
+
+        let shown = format!("{request:?}");
+
+        assert!(shown.contains("/chat"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}

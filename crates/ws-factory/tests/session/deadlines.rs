@@ -1,0 +1,291 @@
+//! Time passes: idle, Pings without Pongs, writes without progress.
+
+use std::{future::pending, time::Duration};
+
+use tokio::time::{Instant, advance, sleep};
+use ws_factory::{Bytes, Policy, Role};
+
+use crate::{
+    peer::{CLOSE, PONG, TEXT, close, run, serve},
+    recorder::{Log, Recorder, Told, ending},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Hostile input T4.
+#[tokio::test(start_paused = true)]
+async fn idle_session_is_closed_with_1001_without_waiting_for_an_answer() {
+    let log = Log::default();
+    let (mut peer, session, _task) = serve(Policy::default(), Recorder::new(&log));
+    let start = Instant::now();
+
+    let frames = peer.rest().await;
+    session.closed().await;
+
+    assert_eq!(frames, ["close 1001 idle timeout", "end"]);
+    assert_eq!(start.elapsed().as_secs(), 300);
+    assert_eq!(
+        log.lines(),
+        [
+            "connect",
+            "error: idle timeout",
+            "close 1001 'idle timeout' by Local: idle timeout",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_or_received_puts_idle_off() {
+    let (mut peer, session, _task) = serve(Policy::default(), Recorder::new(&Log::default()));
+
+    sleep(200 * SECOND).await;
+    peer.send(TEXT, "hi").await;
+    sleep(200 * SECOND).await;
+    session.send_text("hi").await.unwrap();
+    sleep(200 * SECOND).await;
+
+    assert!(session.is_open());
+    assert_eq!(peer.recv().await, "text hi");
+    let start = Instant::now();
+    assert_eq!(peer.recv().await, "close 1001 idle timeout");
+    assert_eq!(start.elapsed().as_secs(), 100);
+}
+
+/// Hostile input T6.
+#[tokio::test(start_paused = true)]
+async fn half_a_frame_and_silence_is_idle() {
+    let (mut peer, ..) = serve(Policy::default(), Recorder::new(&Log::default()));
+
+    peer.send_bytes(b"\x81\x85\x37").await;
+
+    assert_eq!(peer.recv().await, "close 1001 idle timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_clock_stands_still_while_a_handler_runs() {
+    let log = Log::default();
+    let endpoint = Recorder::acting(&log, |_, told| async move {
+        if let Told::Message(_) = told {
+            sleep(1000 * SECOND).await;
+        }
+        Ok(())
+    });
+    let (mut peer, ..) = serve(Policy::default(), endpoint);
+    let start = Instant::now();
+
+    peer.send(TEXT, "work").await;
+    let frame = peer.recv().await;
+
+    assert_eq!(frame, "close 1001 idle timeout");
+    assert_eq!(start.elapsed().as_secs(), 1300);
+}
+
+/// Hostile inputs T5 and D4.
+#[tokio::test(start_paused = true)]
+async fn ping_without_pong_ends_the_session_with_1006() {
+    let log = Log::default();
+    let policy = Policy::default()
+        .with_ping_interval(Some(20 * SECOND))
+        .with_pong_deadline(Some(5 * SECOND));
+    let (mut peer, _session, _task) = serve(policy, Recorder::new(&log));
+    let start = Instant::now();
+
+    let frames = peer.rest().await;
+    tokio::task::yield_now().await;
+
+    assert_eq!(frames.len(), 2, "one Ping, then the end: {frames:?}");
+    assert_eq!(start.elapsed().as_secs(), 25);
+    assert_eq!(
+        log.lines(),
+        [
+            "connect",
+            "error: no pong in time",
+            "close 1006 by Local: no pong in time",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pong_keeps_the_session_and_shows_the_round_trip() {
+    let policy = Policy::default()
+        .with_ping_interval(Some(20 * SECOND))
+        .with_pong_deadline(Some(5 * SECOND));
+    let (mut peer, session, _task) = serve(policy, Recorder::new(&Log::default()));
+
+    for number in 1..=100_u64 {
+        peer.recv().await;
+        advance(SECOND).await;
+        peer.send(PONG, number.to_be_bytes()).await;
+    }
+
+    assert!(session.is_open());
+    assert_eq!(session.round_trip(), Some(SECOND));
+}
+
+/// Two Pings are under way at any time, so that no Pong is ever for the last one.
+#[tokio::test(start_paused = true)]
+async fn peer_further_away_than_the_ping_interval_lives() {
+    let policy = Policy::default()
+        .with_ping_interval(Some(2 * SECOND))
+        .with_pong_deadline(Some(10 * SECOND));
+    let (mut peer, session, _task) = serve(policy, Recorder::new(&Log::default()));
+
+    peer.recv().await;
+    for number in 1..=50_u64 {
+        peer.recv().await;
+        sleep(SECOND).await;
+        peer.send(PONG, number.to_be_bytes()).await;
+    }
+
+    assert!(session.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pong_that_nobody_asked_for_answers_no_ping() {
+    let policy = Policy::default()
+        .with_ping_interval(Some(20 * SECOND))
+        .with_pong_deadline(Some(5 * SECOND));
+    let (mut peer, session, _task) = serve(policy, Recorder::new(&Log::default()));
+
+    peer.recv().await;
+    peer.send(PONG, "").await;
+    peer.send(PONG, 7_u64.to_be_bytes()).await;
+    let event = session.closed().await;
+
+    assert_eq!(ending(&event), "close 1006 by Local: no pong in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pong_deadline_stands_still_while_a_handler_runs() {
+    let endpoint = Recorder::acting(&Log::default(), |_, told| async move {
+        if let Told::Message(_) = told {
+            sleep(100 * SECOND).await;
+        }
+        Ok(())
+    });
+    let policy = Policy::default()
+        .with_ping_interval(Some(20 * SECOND))
+        .with_pong_deadline(Some(5 * SECOND));
+    let (mut peer, session, _task) = serve(policy, endpoint);
+
+    sleep(19 * SECOND).await;
+    peer.send(TEXT, "work").await;
+    peer.send(TEXT, "behind it, and the Pong is behind that")
+        .await;
+    sleep(101 * SECOND).await;
+
+    assert!(session.is_open());
+}
+
+/// A Ping that could not even leave is not one that was not answered.
+#[tokio::test(start_paused = true)]
+async fn ping_that_cannot_leave_is_not_waited_for() {
+    let policy = Policy::default()
+        .with_ping_interval(Some(2 * SECOND))
+        .with_pong_deadline(Some(5 * SECOND));
+    let (mut peer, session, _task) = run(Role::Server, 16, policy, Recorder::new(&Log::default()));
+
+    session.ping(vec![b'x'; 100]).await.unwrap();
+    sleep(30 * SECOND).await;
+    let open = session.is_open();
+
+    assert!(open, "{:?}", session.close_event());
+    assert_eq!(peer.recv().await.len(), 105);
+}
+
+/// Hostile input T7.
+#[tokio::test(start_paused = true)]
+async fn peer_that_takes_nothing_is_left_at_the_write_deadline() {
+    let log = Log::default();
+    let (_peer, session, _task) = run(Role::Server, 16, Policy::default(), Recorder::new(&log));
+    let start = Instant::now();
+
+    session.send_binary(vec![0; 1000]).await.unwrap();
+    session.closed().await;
+    tokio::task::yield_now().await;
+
+    assert_eq!(start.elapsed().as_secs(), 60);
+    assert_eq!(
+        log.lines(),
+        [
+            "connect",
+            "error: no write progress in time",
+            "close 1006 by Local: no write progress in time",
+        ]
+    );
+}
+
+/// Hostile input T11.
+#[tokio::test(start_paused = true)]
+async fn peer_that_takes_a_little_now_and_then_is_not_left() {
+    let (mut peer, session, _task) = run(
+        Role::Server,
+        16,
+        Policy::default(),
+        Recorder::new(&Log::default()),
+    );
+
+    for _ in 0..20 {
+        session.send_binary(vec![0; 100]).await.unwrap();
+        advance(40 * SECOND).await;
+        peer.recv().await;
+    }
+
+    assert!(session.is_open());
+}
+
+/// The handler may go on, as after any other end, and is dropped in the end.
+#[tokio::test(start_paused = true)]
+async fn write_deadline_during_a_handler_gives_it_the_close_timeout() {
+    let endpoint = Recorder::acting(&Log::default(), |session, told| async move {
+        if let Told::Message(_) = told {
+            session.send_binary(vec![0; 1000]).await?;
+            pending::<()>().await;
+        }
+        Ok(())
+    });
+    let (mut peer, session, _task) = run(Role::Server, 16, Policy::default(), endpoint);
+    let start = Instant::now();
+
+    peer.send(TEXT, "work").await;
+    let event = session.closed().await;
+
+    assert_eq!(
+        ending(&event),
+        "close 1006 by Local: no write progress in time"
+    );
+    assert_eq!(start.elapsed().as_secs(), 70);
+}
+
+/// Hostile input T10.
+#[tokio::test(start_paused = true)]
+async fn session_lives_for_thirty_days_and_longer_deadlines_than_there_are_days() {
+    let policy = Policy::default()
+        .with_idle_timeout(Some(Duration::MAX))
+        .with_write_deadline(Some(Duration::MAX))
+        .with_close_timeout(Duration::MAX)
+        .with_ping_interval(Some(3600 * SECOND));
+    let (mut peer, session, task) = serve(policy, Recorder::new(&Log::default()));
+
+    sleep((30 * 24 * 3600 + 1) * SECOND).await;
+    let open = session.is_open();
+    peer.send(CLOSE, close(1000, "")).await;
+    let frames = peer.rest().await;
+    drop(peer);
+    task.await.unwrap();
+
+    assert!(open);
+    assert_eq!(frames.len(), 30 * 24 + 2, "a Ping an hour");
+}
+
+/// Hostile input A18.
+#[tokio::test(start_paused = true)]
+async fn ping_interval_of_nothing_is_a_millisecond() {
+    let policy = Policy::default().with_ping_interval(Some(Duration::ZERO));
+    assert_eq!(policy.ping_interval(), Some(Duration::from_millis(1)));
+    let (mut peer, ..) = serve(policy, Recorder::new(&Log::default()));
+
+    let first = Bytes::from(peer.recv().await);
+
+    assert!(first.starts_with(b"ping"));
+}

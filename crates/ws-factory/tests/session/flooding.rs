@@ -1,0 +1,109 @@
+//! Peers that send without end, or read nothing: what they cost is bounded.
+
+use std::time::Duration;
+
+use tokio::time::{advance, timeout};
+use ws_factory::{Policy, Role, Session, from_fn};
+
+use crate::{
+    peer::{PING, Peer, TEXT, run, serve},
+    recorder::{Log, Recorder, Told},
+};
+
+/// Hostile input R1: of the Pongs that could not leave only the last does (§5.5.3).
+#[tokio::test(start_paused = true)]
+async fn ping_flood_of_a_peer_that_reads_nothing_costs_one_pong() {
+    let (mut peer, session, _task) = run(
+        Role::Server,
+        256,
+        Policy::default(),
+        Recorder::new(&Log::default()),
+    );
+
+    for number in 0..2000 {
+        peer.send(PING, format!("{number:0100}")).await;
+        assert_eq!(session.queued(), (0, 0));
+    }
+    let pongs = pongs(&mut peer).await;
+
+    // What one read held was answered before the socket was known to take nothing.
+    assert!(pongs.len() < 10, "{} Pongs", pongs.len());
+    assert_eq!(pongs.last(), Some(&format!("pong {:0100}", 1999)));
+}
+
+/// Hostile input R1, with a handler that runs: the flood is read all the same.
+#[tokio::test(start_paused = true)]
+async fn ping_flood_during_a_handler_costs_one_pong_and_few_events() {
+    let log = Log::default();
+    let endpoint = Recorder::acting(&log, |_, told| async move {
+        if let Told::Message(_) = told {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        Ok(())
+    });
+    let (mut peer, ..) = run(Role::Server, 256, Policy::default(), endpoint);
+
+    peer.send(TEXT, "work").await;
+    for number in 0..2000 {
+        peer.send(PING, format!("{number:0100}")).await;
+    }
+    let pongs = pongs(&mut peer).await;
+    advance(Duration::from_secs(31)).await;
+    tokio::task::yield_now().await;
+
+    assert!(pongs.len() < 10, "{} Pongs", pongs.len());
+    assert_eq!(pongs.last(), Some(&format!("pong {:0100}", 1999)));
+    assert!(log.lines().len() <= 2 + 16, "{} events", log.lines().len());
+}
+
+/// Hostile input R2: a session that is always ready lets the others run.
+#[tokio::test(start_paused = true)]
+async fn ping_flood_of_a_peer_that_reads_is_answered_to_the_last() {
+    let (mut peer, ..) = serve(Policy::default(), Recorder::new(&Log::default()));
+
+    for _ in 0..5000 {
+        peer.send(PING, "").await;
+    }
+
+    assert_eq!(pongs(&mut peer).await.len(), 5000);
+}
+
+/// Hostile inputs R3 and T7: an echo to a peer that reads nothing stops reading, and then ends.
+#[tokio::test(start_paused = true)]
+async fn echo_to_a_peer_that_reads_nothing_holds_no_more_than_its_outbox() {
+    let echo = from_fn(|session: Session, message| async move {
+        session.send(message).await?;
+        Ok(())
+    });
+    let policy = Policy::default()
+        .with_max_outbox_messages(8)
+        .with_max_read_bytes(1024);
+    let (mut peer, session, _task) = run(Role::Server, 1024, policy, echo);
+
+    let mut sent = 0;
+    while timeout(Duration::from_secs(1), peer.send(TEXT, "x".repeat(100)))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+        assert!(session.queued().0 <= 8);
+    }
+    let event = session.closed().await;
+
+    assert!(sent < 100, "{sent} messages went in");
+    assert_eq!(event.status(), 1006);
+    assert_eq!(
+        event.cause().unwrap().to_string(),
+        "no write progress in time"
+    );
+}
+
+/// Everything that comes within a second of nothing more.
+async fn pongs(peer: &mut Peer) -> Vec<String> {
+    let mut pongs = Vec::new();
+    while let Ok(frame) = timeout(Duration::from_secs(1), peer.recv()).await {
+        assert!(frame.starts_with("pong"), "{frame}");
+        pongs.push(frame);
+    }
+    pongs
+}

@@ -1,0 +1,37 @@
+//! The life of a session over a pipe and on a paused clock: every row of the table "how sessions
+//! end", what leaves and in which order, and what a hostile peer gains. No port, no sleep: a paused
+//! clock jumps to the next deadline as soon as nobody has anything to do.
+
+// The two ends.
+mod peer;
+
+mod recorder;
+
+// The life.
+mod connecting;
+
+mod receiving;
+
+mod frames;
+
+mod sending;
+
+mod splitting;
+
+mod flooding;
+
+mod deadlines;
+
+// The end.
+mod closing;
+
+mod closed_by_peer;
+
+mod failing;
+
+mod application_faults;
+
+mod dropping;
+
+// Many.
+mod groups;

@@ -1,0 +1,174 @@
+//! The other end of the pipe, by the definitions of RFC 6455 and without the product's own writer.
+
+use bytes::BufMut;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    task::JoinHandle,
+};
+use ws_factory::{Endpoint, Established, MaskKeys, Policy, Role, Session, Transport};
+
+pub(crate) const CONTINUATION: u8 = 0x80;
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+pub(crate) const CLOSE: u8 = 0x88;
+pub(crate) const PING: u8 = 0x89;
+pub(crate) const PONG: u8 = 0x8A;
+
+/// Clears FIN in the first byte of a frame.
+pub(crate) const MORE: u8 = 0x7F;
+
+/// The masking key of §5.7.
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// How much the pipe holds where a test does not care: more than any of them sends.
+const PIPE_BYTES: usize = 4 << 20;
+
+/// One end of a pipe, whose other end is a session.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) io: DuplexStream,
+    /// Which end the session is.
+    session: Role,
+}
+
+/// Runs `endpoint` as a server over a pipe that takes everything.
+pub(crate) fn serve<E: Endpoint>(policy: Policy, endpoint: E) -> (Peer, Session, JoinHandle<()>) {
+    run(Role::Server, PIPE_BYTES, policy, endpoint)
+}
+
+/// Runs `endpoint` over a pipe that holds `pipe_bytes` in each direction.
+pub(crate) fn run<E: Endpoint>(
+    role: Role,
+    pipe_bytes: usize,
+    policy: Policy,
+    endpoint: E,
+) -> (Peer, Session, JoinHandle<()>) {
+    let (near, far) = duplex(pipe_bytes);
+    let mut established = Established::new(Transport::boxed(near), role)
+        .with_policy(policy)
+        .with_mask_keys(Counter(0));
+    let session = established.session().clone();
+    let task = tokio::spawn(established.run(endpoint));
+    let peer = Peer {
+        io: far,
+        session: role,
+    };
+    (peer, session, task)
+}
+
+/// Masking keys that a test can do without being unable to predict.
+#[derive(Debug)]
+struct Counter(u32);
+
+impl MaskKeys for Counter {
+    fn next_key(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_add(0x9E37_79B9);
+        self.0.to_be_bytes()
+    }
+}
+
+impl Peer {
+    /// Sends one frame; `first` is its first byte.
+    pub(crate) async fn send(&mut self, first: u8, payload: impl AsRef<[u8]>) {
+        let frame = frame(self.session, first, payload.as_ref());
+        self.send_bytes(&frame).await;
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.io.write_all(bytes).await.unwrap();
+    }
+
+    /// The next frame, described as in `"text- Hel"`, `"continuation lo"`, `"close 1000 bye"`;
+    /// `"end"` for the end of the stream.
+    pub(crate) async fn recv(&mut self) -> String {
+        let mut head = [0; 2];
+        if self.io.read_exact(&mut head).await.is_err() {
+            return "end".to_owned();
+        }
+        let len = match head[1] & 0x7F {
+            126 => u64::from(self.io.read_u16().await.unwrap()),
+            127 => self.io.read_u64().await.unwrap(),
+            short => u64::from(short),
+        };
+        let masked = head[1] & 0x80 != 0;
+        assert_eq!(masked, self.session == Role::Client, "§5.1");
+        let mut key = [0; 4];
+        if masked {
+            self.io.read_exact(&mut key).await.unwrap();
+        }
+        let mut payload = vec![0; usize::try_from(len).unwrap()];
+        self.io.read_exact(&mut payload).await.unwrap();
+        mask(&mut payload, key);
+        describe(head[0], &payload)
+    }
+
+    /// Every frame that is still to come, and the end.
+    pub(crate) async fn rest(&mut self) -> Vec<String> {
+        let mut frames = Vec::new();
+        loop {
+            frames.push(self.recv().await);
+            if frames.last().is_some_and(|frame| frame == "end") {
+                return frames;
+            }
+        }
+    }
+}
+
+/// A frame as the session wants it: masked for a server, plain for a client.
+pub(crate) fn frame(to: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask_bit = if to == Role::Server { 0x80 } else { 0 };
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..126 => bytes.put_u8(mask_bit | len as u8),
+        len @ 126..65_536 => {
+            bytes.put_u8(mask_bit | 126);
+            bytes.put_u16(len as u16);
+        }
+        len => {
+            bytes.put_u8(mask_bit | 127);
+            bytes.put_u64(len as u64);
+        }
+    }
+    let key = if to == Role::Server { KEY } else { [0; 4] };
+    if to == Role::Server {
+        bytes.put_slice(&key);
+    }
+    let start = bytes.len();
+    bytes.put_slice(payload);
+    mask(&mut bytes[start..], key);
+    bytes
+}
+
+/// The payload of a Close.
+pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
+    [&code.to_be_bytes(), reason.as_bytes()].concat()
+}
+
+fn mask(payload: &mut [u8], key: [u8; 4]) {
+    for (byte, key) in payload.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+fn describe(first: u8, payload: &[u8]) -> String {
+    assert_eq!(first & 0x70, 0, "no reserved bit");
+    let name = match first & 0x0F {
+        0x0 => "continuation",
+        0x1 => "text",
+        0x2 => "binary",
+        0x8 => "close",
+        0x9 => "ping",
+        0xA => "pong",
+        other => panic!("opcode {other}"),
+    };
+    let more = if first & 0x80 == 0 { "-" } else { "" };
+    let body = match payload {
+        [high, low, reason @ ..] if name == "close" => {
+            let code = u16::from_be_bytes([*high, *low]);
+            format!("{code} {}", String::from_utf8_lossy(reason))
+        }
+        short if short.len() <= 125 => String::from_utf8_lossy(short).into_owned(),
+        long => format!("of {} bytes", long.len()),
+    };
+    format!("{name}{more} {body}").trim_end().to_owned()
+}

@@ -1,0 +1,158 @@
+//! A client that sends garbage, vanishes or stops reading ends its own connection and no other.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{io::AsyncWriteExt, task::JoinHandle};
+use tokio_tungstenite::tungstenite::Message as Foreign;
+use ws_handler::{NotFound, WebSocketFactory, WebSocketHandler};
+
+#[path = "support/bounded.rs"]
+mod bounded;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/frames.rs"]
+mod frames;
+#[path = "support/raw.rs"]
+mod raw;
+#[path = "support/recorder.rs"]
+mod recorder;
+#[path = "support/serving.rs"]
+mod serving;
+
+use bounded::bounded;
+use client::{Client, open};
+use frames::{frame, masked};
+use raw::{HANDSHAKE, Raw};
+use recorder::{Log, Seen, recorder};
+use serving::serve;
+
+#[tokio::test]
+async fn garbage_ends_only_its_own_connection() {
+    let (addr, factory, _log) = start().await;
+    let mut bystander = open(addr, "/", []).await.unwrap().0;
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |bytes: usize| -> Vec<u8> {
+        let next = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 32) as u8
+        };
+        std::iter::repeat_with(next).take(bytes).collect()
+    };
+
+    for round in 0..100 {
+        let mut as_request = Raw::connect(addr).await;
+        as_request.send(random(500)).await;
+        as_request.send("\r\n\r\n").await;
+        let mut as_frames = session(addr).await;
+        // F21. The first byte is a text frame's, so that some of it is looked at.
+        as_frames.send([vec![0x81], random(500)].concat()).await;
+        bounded(as_frames.stream.shutdown()).await.unwrap();
+
+        echoes(&mut bystander, round).await;
+        as_frames.rest().await;
+        as_request.stream.shutdown().await.unwrap();
+        as_request.rest().await;
+    }
+    only_the_bystander_is_left(&factory).await;
+    echoes(&mut bystander, 0).await;
+}
+
+#[tokio::test]
+async fn vanishing_ends_only_its_own_connection() {
+    let (addr, factory, mut log) = start().await;
+    let mut bystander = open(addr, "/", []).await.unwrap().0;
+    echoes(&mut bystander, 0).await;
+
+    for round in 0..100 {
+        let mut raw = session(addr).await;
+        // A message first, so that its endpoint is known to exist; half a frame behind it.
+        raw.send([masked(0x82, b"mine"), vec![0x82, 0xfe, 1]].concat())
+            .await;
+        frame(&mut raw).await;
+        if round % 2 == 0 {
+            raw.stream.set_zero_linger().unwrap();
+        }
+        drop(raw);
+        echoes(&mut bystander, round).await;
+    }
+
+    only_the_bystander_is_left(&factory).await;
+    drop(bystander);
+    let mut closed = 0;
+    for _ in 0..101 {
+        let life = log.life().await;
+        closed += life
+            .iter()
+            .filter(|seen| matches!(seen, Seen::Closed(1006, ..)))
+            .count();
+    }
+    assert_eq!(closed, 101, "everybody's end was told, once");
+}
+
+#[tokio::test]
+async fn not_reading_stops_only_its_own_connection() {
+    let (addr, factory, _log) = start().await;
+    let mut bystander = open(addr, "/", []).await.unwrap().0;
+    let mut floods = Vec::new();
+    for _ in 0..4 {
+        floods.push(flood(session(addr).await));
+    }
+
+    // R3: what they are sent piles up at them, and then at us, up to the outbox's bounds.
+    for round in 0..500 {
+        echoes(&mut bystander, round).await;
+    }
+
+    for session in factory.sessions() {
+        let (messages, bytes) = session.queued();
+        assert!(messages <= 1024 && bytes <= 2 << 20, "{messages}, {bytes}");
+    }
+    for flood in floods {
+        flood.abort();
+        assert!(bounded(flood).await.unwrap_err().is_cancelled());
+    }
+    only_the_bystander_is_left(&factory).await;
+    echoes(&mut bystander, 0).await;
+}
+
+/// Sends without end, and never reads; the connection is lost with the task.
+fn flood(mut raw: Raw) -> JoinHandle<()> {
+    let message = masked(0x82, &[7; 60_000]);
+    tokio::spawn(async move { while raw.stream.write_all(&message).await.is_ok() {} })
+}
+
+async fn start() -> (SocketAddr, WebSocketFactory, Log) {
+    let (make, log) = recorder();
+    let factory = WebSocketFactory::builder().fallback(make).build().unwrap();
+    let handler = WebSocketHandler::new(factory.clone(), NotFound);
+    (serve(handler).await, factory, log)
+}
+
+async fn only_the_bystander_is_left(factory: &WebSocketFactory) {
+    bounded(async {
+        while factory.stats().open() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(factory.stats().open(), 1);
+}
+
+async fn echoes(client: &mut Client, round: usize) {
+    let message = Foreign::text(format!("round {round}"));
+    bounded(client.send(message.clone())).await.unwrap();
+    let echo = bounded(client.next()).await.unwrap().unwrap();
+    assert_eq!(echo, message);
+}
+
+/// A WebSocket, opened.
+async fn session(addr: SocketAddr) -> Raw {
+    let mut raw = Raw::connect(addr).await;
+    raw.send(HANDSHAKE).await;
+    let head = raw.head().await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    raw
+}
