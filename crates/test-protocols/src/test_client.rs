@@ -171,8 +171,9 @@ impl<'a> Run<'a> {
         ));
         if first.session.subprotocol() != protocol {
             let offered = protocol.unwrap_or_default();
-            let line = format_args!("test-client: the server did not choose `{offered}`");
-            self.log.line(line);
+            self.log.line(format_args!(
+                "test-client: the server did not choose `{offered}`"
+            ));
         }
     }
 
@@ -283,8 +284,9 @@ impl<'a> Run<'a> {
                 0 => String::new(),
                 _ => format!("… ({} bytes)", payload.len()),
             };
-            let line = format_args!("{CLASS}#sendFrame {flags:02X}|{bits:02X} {hex:X}{rest}");
-            self.log.line(line);
+            self.log.line(format_args!(
+                "{CLASS}#sendFrame {flags:02X}|{bits:02X} {hex:X}{rest}"
+            ));
         }
     }
 
