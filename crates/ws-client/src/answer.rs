@@ -8,6 +8,7 @@ use http::{
     response::Parts,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use ws_factory::ExtensionOffer;
 
 /// The server answered 101 but broke a rule of the handshake; the connection was dropped.
 ///
@@ -38,13 +39,16 @@ pub enum HandshakeError {
     #[error("`Sec-WebSocket-Accept` is not the answer to our key")]
     Accept,
 
-    /// `Sec-WebSocket-Extensions` names an extension; none was offered.
-    #[error("`Sec-WebSocket-Extensions` names what was not offered")]
-    Extension,
-
     /// `Sec-WebSocket-Protocol` is there twice, or names a subprotocol that was not offered.
     #[error("`Sec-WebSocket-Protocol` names what was not offered")]
     Subprotocol,
+
+    /// `Sec-WebSocket-Extensions` is not a list of extensions, or does not answer what was offered.
+    #[error("`Sec-WebSocket-Extensions`: {rule}")]
+    Extension {
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
 }
 
 /// Checks the answer to a handshake with this key and these offers.
@@ -69,12 +73,6 @@ pub(crate) fn check<'a>(
         Ok(Some(accept)) if accept == derive_accept_key(key.as_bytes()).as_bytes() => {}
         _ => return Err(HandshakeError::Accept),
     }
-    if elements(headers, header::SEC_WEBSOCKET_EXTENSIONS)
-        .next()
-        .is_some()
-    {
-        return Err(HandshakeError::Extension);
-    }
     match single(headers, header::SEC_WEBSOCKET_PROTOCOL) {
         Ok(None) => Ok(None),
         Ok(Some(name)) => {
@@ -85,6 +83,12 @@ pub(crate) fn check<'a>(
         }
         Err(Repeated) => Err(HandshakeError::Subprotocol),
     }
+}
+
+/// What the server says of extensions.
+pub(crate) fn extensions(answer: &Parts) -> Result<Vec<ExtensionOffer>, HandshakeError> {
+    let rule = "not a list of extensions";
+    ExtensionOffer::parse_all(&answer.headers).map_err(|_| HandshakeError::Extension { rule })
 }
 
 /// The elements of a list, over all headers of that name (RFC 9110 §5.6.1.2).
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn each_rule_broken_is_an_error_that_names_the_header() {
-        use HandshakeError::{Accept, Connection, Extension, Subprotocol, Upgrade};
+        use HandshakeError::{Accept, Connection, Subprotocol, Upgrade};
         let protocol = "sec-websocket-protocol";
         let cases = [
             (answer().version(Version::HTTP_10), HandshakeError::Version),
@@ -172,10 +176,6 @@ mod tests {
                 Accept,
             ),
             (answer().header("sec-websocket-accept", ACCEPT), Accept),
-            (
-                answer().header("sec-websocket-extensions", "permessage-deflate"),
-                Extension,
-            ),
             (answer().header(protocol, "c"), Subprotocol),
             (answer().header(protocol, "A"), Subprotocol),
             (answer().header(protocol, "b, a"), Subprotocol),

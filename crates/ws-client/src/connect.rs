@@ -98,15 +98,21 @@ async fn open(request: &ConnectRequest) -> Result<Established, ConnectError> {
     let head = request.head(&key);
     let (answer, upgraded) = exchange(stream, head.clone(), deadline).await?;
     let subprotocol = answer::check(&answer, &key, request.subprotocols())?;
+    let agreed = answer::extensions(&answer)?;
+    let extensions = request
+        .policy()
+        .agree_to(&agreed)
+        .map_err(|rule| HandshakeError::Extension { rule })?;
 
     let (mut sent, ()) = head.into_parts();
     sent.extensions.insert(info);
     let policy = request.policy().clone();
-    let snapshot = RequestSnapshot::of(&sent, subprotocol, &[], policy.kept_headers());
+    let snapshot = RequestSnapshot::of(&sent, subprotocol, &agreed, policy.kept_headers());
     let transport = Transport::tcp(upgraded.io.into_inner());
     Ok(Established::new(transport, Role::Client)
         .with_read_ahead(upgraded.read_buf)
         .with_request(snapshot)
+        .with_extensions(extensions)
         .with_policy(policy)
         .with_mask_keys(RandomKeys))
 }

@@ -10,7 +10,7 @@ use http::{
     header::{self, HeaderName},
     uri::{Authority, PathAndQuery},
 };
-use ws_factory::Policy;
+use ws_factory::{ExtensionOffer, Policy};
 
 use crate::{RequestError, request_error::MAX_EXTRA_HEADERS};
 
@@ -211,6 +211,9 @@ impl ConnectRequest {
         if !self.subprotocols.is_empty() {
             let offers = visible_ascii(&self.subprotocols.join(", "));
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers);
+        }
+        if let Some(offers) = ExtensionOffer::header(&self.policy.extension_offers()) {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offers);
         }
         headers.extend(self.headers.clone());
         head

@@ -37,7 +37,9 @@ async fn answer_that_breaks_a_rule_is_an_error_that_names_the_header() {
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=16\r\n\r\n",
-            Extension,
+            Extension {
+                rule: "an extension that was not offered",
+            },
         ),
     ];
 

@@ -44,6 +44,13 @@ impl ExtensionOffer {
         }
     }
 
+    pub(crate) fn with_params(name: &str, params: Vec<(String, Option<String>)>) -> Self {
+        Self {
+            name: name.to_owned(),
+            params,
+        }
+    }
+
     /// Adds a parameter, with or without a value.
     #[must_use]
     pub fn with_param(mut self, name: impl Into<String>, value: Option<&str>) -> Self {
@@ -88,8 +95,10 @@ impl ExtensionOffer {
         Ok(offers)
     }
 
-    /// The header that lists these.
-    pub(crate) fn header(agreed: &[Self]) -> Option<HeaderValue> {
+    /// The header that lists these; `None` for none, and where a name or a value is not visible
+    /// ASCII.
+    #[must_use]
+    pub fn header(agreed: &[Self]) -> Option<HeaderValue> {
         let list: Vec<String> = agreed.iter().map(Self::to_string).collect();
         if list.is_empty() {
             return None;

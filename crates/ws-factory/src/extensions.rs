@@ -6,9 +6,9 @@
 
 use std::{fmt, sync::Arc};
 
-use ws_core::{Extension, ExtensionStack};
+use ws_core::{Extension, ExtensionStack, extension::DeflateConfig};
 
-use crate::ExtensionOffer;
+use crate::{ExtensionOffer, Policy};
 
 /// Makes instances of one extension for connections that offer it.
 ///
@@ -72,7 +72,11 @@ impl ExtensionRegistry {
 
     /// What comes of a client's offers: the extensions in the order in which they were agreed, and
     /// what the 101 says of them.
-    pub(crate) fn agree(&self, offers: &[ExtensionOffer]) -> (ExtensionStack, Vec<ExtensionOffer>) {
+    pub(crate) fn agree(
+        &self,
+        offers: &[ExtensionOffer],
+        compression: Option<&DeflateConfig>,
+    ) -> (ExtensionStack, Vec<ExtensionOffer>) {
         let mut stack = ExtensionStack::default();
         let mut answers: Vec<ExtensionOffer> = Vec::new();
         for offer in offers {
@@ -81,7 +85,11 @@ impl ExtensionRegistry {
                 continue;
             }
             let negotiator = self.0.iter().find(|known| known.name() == offer.name());
-            let Some(accepted) = negotiator.and_then(|known| known.accept(offer)) else {
+            let accepted = match negotiator {
+                Some(negotiator) => negotiator.accept(offer),
+                None => compression.and_then(|config| accept_deflate(config, offer)),
+            };
+            let Some(accepted) = accepted else {
                 continue;
             };
             if stack.push(accepted.extension).is_ok() {
@@ -91,6 +99,54 @@ impl ExtensionRegistry {
         (stack, answers)
     }
 }
+
+/// Answers an offer of compression as the policy says; `None` for an offer of anything else.
+fn accept_deflate(config: &DeflateConfig, offer: &ExtensionOffer) -> Option<AgreedExtension> {
+    if offer.name() != DEFLATE {
+        return None;
+    }
+    let params: Vec<_> = offer.params().collect();
+    let (extension, agreed) = config.accept(&params)?;
+    Some(AgreedExtension::new(
+        ExtensionOffer::with_params(DEFLATE, agreed),
+        extension,
+    ))
+}
+
+/// For a client's handshake of one's own.
+impl Policy {
+    /// The extensions that a client of this policy offers.
+    #[must_use]
+    pub fn extension_offers(&self) -> Vec<ExtensionOffer> {
+        let offer = |config: &DeflateConfig| ExtensionOffer::with_params(DEFLATE, config.offer());
+        self.compression().map(offer).into_iter().collect()
+    }
+
+    /// What a server's answer to [`Self::extension_offers`] leads to.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the answer breaks, such as an extension that was not offered; the client
+    /// fails the connection (RFC 6455 §4.1, RFC 7692 §5.1).
+    pub fn agree_to(&self, answers: &[ExtensionOffer]) -> Result<ExtensionStack, &'static str> {
+        let mut stack = ExtensionStack::default();
+        for answer in answers {
+            let config = self
+                .compression()
+                .filter(|_| answer.name() == DEFLATE && stack.is_empty())
+                .ok_or("an extension that was not offered")?;
+            let params: Vec<_> = answer.params().collect();
+            let extension = Box::new(config.agree(&params)?);
+            stack
+                .push(extension)
+                .map_err(|_extension| "a reserved bit with two meanings")?;
+        }
+        Ok(stack)
+    }
+}
+
+/// The registered name (RFC 7692 §8).
+const DEFLATE: &str = "permessage-deflate";
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +195,7 @@ mod tests {
     }
 
     fn answers(offers: &[ExtensionOffer]) -> Vec<String> {
-        let (stack, answers) = registry().agree(offers);
+        let (stack, answers) = registry().agree(offers, None);
         assert_eq!(stack.len(), answers.len());
         answers.iter().map(ToString::to_string).collect()
     }

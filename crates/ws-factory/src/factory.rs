@@ -127,7 +127,8 @@ impl WebSocketFactory {
         let request = UpgradeRequest::parse(parts)?;
         let registration = sessions.admit(policy.max_sessions())?;
         let (accepted, candidate) = self.choose(request).await?;
-        let (extensions, agreed) = extensions.agree(candidate.request().extension_offers());
+        let (extensions, agreed) =
+            extensions.agree(candidate.request().extension_offers(), policy.compression());
         let negotiated = candidate.select(agreed);
 
         let launch = Launch {

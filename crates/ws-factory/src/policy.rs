@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ws_core::Limits;
+use ws_core::{Limits, extension::DeflateConfig};
 
 use crate::snapshot::KeptHeaders;
 
@@ -24,6 +24,7 @@ use crate::snapshot::KeptHeaders;
 /// | `connect_deadline` | 10 s for `on_connect` | Close 1011 |
 /// | `accept_deadline` | 10 s for the endpoint factory | 503 |
 /// | `max_sessions` | 1,000,000 per factory | 503 |
+/// | `compression` | off | |
 /// | `auto_pong` | on | |
 /// | `kept_headers` | all but the handshake's own | |
 ///
@@ -50,6 +51,7 @@ pub struct Policy {
     connect_deadline: Duration,
     accept_deadline: Duration,
     max_sessions: usize,
+    compression: Option<DeflateConfig>,
     auto_pong: bool,
     kept_headers: KeptHeaders,
 }
@@ -171,6 +173,22 @@ impl Policy {
         self
     }
 
+    /// Compresses messages where the peer agrees to `permessage-deflate` (RFC 7692). Default:
+    /// `None`, off: it costs memory and time, and what is compressed together with a secret tells
+    /// of it by its length (CRIME, BREACH); see `Session::send_uncompressed`.
+    ///
+    /// ```
+    /// use ws_factory::{Policy, extension::DeflateConfig};
+    ///
+    /// let small = DeflateConfig::default().with_server_no_context_takeover();
+    /// let policy = Policy::default().with_compression(Some(small));
+    /// ```
+    #[must_use]
+    pub fn with_compression(mut self, compression: Option<DeflateConfig>) -> Self {
+        self.compression = compression;
+        self
+    }
+
     /// Leaves Pings to the endpoint: `on_ping` has to call `Session::pong`. Default: they are
     /// answered before the endpoint sees them.
     #[must_use]
@@ -270,6 +288,12 @@ impl Policy {
         self.max_sessions
     }
 
+    /// See [`Self::with_compression`].
+    #[must_use]
+    pub const fn compression(&self) -> Option<&DeflateConfig> {
+        self.compression.as_ref()
+    }
+
     /// See [`Self::without_auto_pong`].
     #[must_use]
     pub const fn auto_pong(&self) -> bool {
@@ -298,6 +322,7 @@ impl Default for Policy {
             connect_deadline: Duration::from_secs(10),
             accept_deadline: Duration::from_secs(10),
             max_sessions: 1_000_000,
+            compression: None,
             auto_pong: true,
             kept_headers: KeptHeaders::default(),
         }
