@@ -5,7 +5,10 @@ use std::{ffi::OsString, net::Ipv6Addr, num::NonZeroUsize, time::Duration};
 use clap::{Parser, builder::RangedU64ValueParser};
 use http::Uri;
 
-use crate::command_line::{self, Exit};
+use crate::{
+    DeflateOptions,
+    command_line::{self, Exit},
+};
 
 /// The options of `test-client`.
 ///
@@ -42,6 +45,8 @@ pub struct ClientOptions {
     pub clients: usize,
     /// From the start of one round to that of the next.
     pub delay: Duration,
+    /// Whether to offer compression, and which.
+    pub deflate: DeflateOptions,
 }
 
 impl ClientOptions {
@@ -79,6 +84,7 @@ impl ClientOptions {
             fragment_bytes: NonZeroUsize::new(fragment),
             clients: arguments.clients,
             delay: Duration::from_millis(arguments.delay),
+            deflate: arguments.deflate,
         })
     }
 }
@@ -145,6 +151,9 @@ struct Arguments {
     #[arg(short, long, value_name = "N", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(..=MAX_DELAY_MS))]
     delay: u64,
+
+    #[command(flatten)]
+    deflate: DeflateOptions,
 }
 
 /// A host as a URL has it: an IPv6 address in brackets.
@@ -241,6 +250,7 @@ mod tests {
             fragment_bytes: NonZeroUsize::new(4000),
             clients: 1,
             delay: Duration::from_secs(1),
+            deflate: DeflateOptions::default(),
         };
         assert_eq!(options, want);
     }

@@ -44,6 +44,9 @@ pub use file_body::FileBody;
 mod command_line;
 pub use command_line::Exit;
 
+mod deflate_options;
+pub use deflate_options::DeflateOptions;
+
 mod server_options;
 pub use server_options::ServerOptions;
 

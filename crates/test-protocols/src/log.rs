@@ -28,7 +28,7 @@ use ws_handler::{
 ///
 /// ```
 /// let events = test_protocols::EventLog::new(std::io::stderr());
-/// let verbose = test_protocols::factory(Some(events))?;
+/// let verbose = test_protocols::factory(Some(events), None)?;
 /// # Ok::<(), ws_handler::ConfigError>(())
 /// ```
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use ws_handler::{
     Accept, Accepted, Acceptor, ConfigError, Endpoint, Group, Policy, Rejection, SlowMember,
-    UpgradeRequest, WebSocketFactory,
+    UpgradeRequest, WebSocketFactory, extension::DeflateConfig,
 };
 
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// The factory of every test protocol, by the names of Jetty's `TestServer`; with an event log,
-/// every event of every session is written there.
+/// every event of every session is written there, and with a configuration of compression that is
+/// agreed to where a client offers it.
 ///
 /// | name | what comes back |
 /// |---|---|
@@ -37,13 +38,19 @@ use crate::{
 /// None today: what is configured here is correct.
 ///
 /// ```
-/// let factory = test_protocols::factory(None)?;
+/// let factory = test_protocols::factory(None, None)?;
 /// assert_eq!(factory.policy().max_text_bytes(), 64 << 20);
 /// # Ok::<(), ws_handler::ConfigError>(())
 /// ```
-pub fn factory(events: Option<EventLog>) -> Result<WebSocketFactory, ConfigError> {
+pub fn factory(
+    events: Option<EventLog>,
+    compression: Option<DeflateConfig>,
+) -> Result<WebSocketFactory, ConfigError> {
+    let policy = Policy::default()
+        .with_max_message_bytes(MAX_MESSAGE_BYTES)
+        .with_compression(compression);
     WebSocketFactory::builder()
-        .with_policy(Policy::default().with_max_message_bytes(MAX_MESSAGE_BYTES))
+        .with_policy(policy)
         .with_acceptor(TestProtocols {
             events,
             broadcast: Group::new(SlowMember::Close),

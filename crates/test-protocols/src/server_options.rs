@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::Parser;
 
-use crate::command_line::{self, Exit};
+use crate::{
+    DeflateOptions,
+    command_line::{self, Exit},
+};
 
 /// The options of `test-server`.
 ///
@@ -28,6 +31,8 @@ pub struct ServerOptions {
     pub verbose: bool,
     /// The directory to serve, not yet looked at; `None` for the built-in page.
     pub docroot: Option<PathBuf>,
+    /// Whether to compress, and how.
+    pub deflate: DeflateOptions,
 }
 
 impl ServerOptions {
@@ -45,6 +50,7 @@ impl ServerOptions {
             port: arguments.port,
             verbose: arguments.verbose,
             docroot: arguments.docroot,
+            deflate: arguments.deflate,
         })
     }
 }
@@ -68,6 +74,9 @@ struct Arguments {
     /// Directory to serve instead of the built-in page
     #[arg(short, long, value_name = "DIR")]
     docroot: Option<PathBuf>,
+
+    #[command(flatten)]
+    deflate: DeflateOptions,
 }
 
 fn host(text: &str) -> Result<String, String> {

@@ -345,7 +345,8 @@ fn request(options: &ClientOptions) -> Result<ConnectRequest, RequestError> {
     let policy = Policy::default()
         .with_max_message_bytes(MAX_MESSAGE_BYTES)
         // From one round to the next may be an hour.
-        .with_idle_timeout(None);
+        .with_idle_timeout(None)
+        .with_compression(options.deflate.config());
     let request = ConnectRequest::to(&options.url.to_string())?.with_policy(policy);
     match &options.protocol {
         Some(protocol) => request.with_subprotocol(protocol),

@@ -178,10 +178,8 @@ impl Verdict {
         match end {
             End::PeerClosed(theirs) if we_began => Self::closed(theirs, Initiator::Local, None),
             End::PeerClosed(theirs) => {
-                // §5.5.1: the answer carries the same code; our reason would add nothing.
-                let answer = theirs
-                    .code()
-                    .map_or_else(CloseFrame::empty, |code| CloseFrame::new(code, ""));
+                // §5.5.1: the answer carries the same code; with the reason, as browsers show it.
+                let answer = theirs.clone();
                 Self::closed(theirs, Initiator::Remote, Some(answer))
             }
             End::Error(error) => Self::failed(error, we_began),

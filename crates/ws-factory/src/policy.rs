@@ -143,7 +143,8 @@ impl Policy {
     }
 
     /// How long the closing handshake, and each event that still runs or is yet to run when the
-    /// session ends, may take. Default: 10 s.
+    /// session ends, may take. Default: 10 s. The handshake's begins anew whenever the peer takes some
+    /// of what leaves before our Close.
     #[must_use]
     pub const fn with_close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;

@@ -1,26 +1,27 @@
 //! Runs the client through the cases of a fuzzing server: the other half of the conformance run.
 //!
-//! `autobahn-client ws://HOST:PORT` asks how many cases there are, echoes through each of them,
-//! and says how many there were. The verdicts are the fuzzing server's.
+//! `autobahn-client [--deflate…] ws://HOST:PORT` asks how many cases there are, echoes through each
+//! of them, and says how many there were. The verdicts are the fuzzing server's.
 
 use std::{
-    env,
     io::{self, Write as _},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
+use clap::Parser;
+use test_protocols::DeflateOptions;
 use tokio::{sync::Mutex, time::timeout};
 use ws_client::{ConnectRequest, Message, Policy, Session, connect, from_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Some(server) = env::args().nth(1) else {
-        let _lost = writeln!(io::stderr(), "usage: autobahn-client ws://HOST:PORT");
-        return ExitCode::FAILURE;
-    };
-    match run(server.trim_end_matches('/')).await {
+    let Arguments { server, deflate } = Arguments::parse();
+    let policy = Policy::default()
+        .with_max_message_bytes(64 << 20)
+        .with_compression(deflate.config());
+    match run(server.trim_end_matches('/'), &policy).await {
         Ok(cases) => {
             let _lost = writeln!(io::stdout(), "{cases} cases run");
             ExitCode::SUCCESS
@@ -32,7 +33,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(server: &str) -> Result<u32, Box<dyn std::error::Error>> {
+/// Echoes through the cases of a fuzzing server
+#[derive(Debug, Parser)]
+#[command(name = "autobahn-client")]
+struct Arguments {
+    /// The fuzzing server, as ws://host:port
+    server: String,
+
+    #[command(flatten)]
+    deflate: DeflateOptions,
+}
+
+async fn run(server: &str, policy: &Policy) -> Result<u32, Box<dyn std::error::Error>> {
     let cases = count(server).await?;
     for case in 1..=cases {
         let url = format!("{server}/runCase?case={case}&agent={AGENT}");
@@ -40,7 +52,8 @@ async fn run(server: &str) -> Result<u32, Box<dyn std::error::Error>> {
             session.send(message).await?;
             Ok(())
         });
-        let session = connect(request(&url)?, echo).await?;
+        let request = ConnectRequest::to(&url)?.with_policy(policy.clone());
+        let session = connect(request, echo).await?;
         timeout(CASE_DEADLINE, session.closed())
             .await
             .map_err(|_elapsed| format!("case {case} did not end"))?;
@@ -48,7 +61,7 @@ async fn run(server: &str) -> Result<u32, Box<dyn std::error::Error>> {
     // The server writes its reports, and may end without a goodbye.
     let silent = from_fn(|_session: Session, _message: Message| async { Ok(()) });
     let url = format!("{server}/updateReports?agent={AGENT}");
-    let session = connect(request(&url)?, silent).await?;
+    let session = connect(ConnectRequest::to(&url)?, silent).await?;
     timeout(CASE_DEADLINE, session.closed()).await?;
     Ok(cases)
 }
@@ -66,15 +79,11 @@ async fn count(server: &str) -> Result<u32, Box<dyn std::error::Error>> {
             Ok(())
         }
     });
-    let session = connect(request(&format!("{server}/getCaseCount"))?, listener).await?;
+    let request = ConnectRequest::to(&format!("{server}/getCaseCount"))?;
+    let session = connect(request, listener).await?;
     timeout(CASE_DEADLINE, session.closed()).await?;
     let answer = answer.lock().await;
     Ok(answer.parse()?)
-}
-
-fn request(url: &str) -> Result<ConnectRequest, ws_client::RequestError> {
-    let policy = Policy::default().with_max_message_bytes(64 << 20);
-    Ok(ConnectRequest::to(url)?.with_policy(policy))
 }
 
 /// The name under which the verdicts are filed.

@@ -46,11 +46,12 @@ async fn run(options: ServerOptions) -> Result<ExitCode, String> {
         port,
         verbose,
         docroot,
+        deflate,
         ..
     } = options;
     let files = StaticFiles::new(docroot).map_err(to_line)?;
     let events = verbose.then(|| EventLog::new(io::stderr()));
-    let factory = test_protocols::factory(events).map_err(to_line)?;
+    let factory = test_protocols::factory(events, deflate.config()).map_err(to_line)?;
     let server = Server::bind((host.as_str(), port))
         .await
         .map_err(|error| format!("cannot listen at {host}, port {port}: {error}"))?;

@@ -29,7 +29,7 @@ pub(crate) async fn within<T>(body: impl Future<Output = T>) -> T {
 
 /// Starts a server of every test protocol; it ends with the test.
 pub(crate) async fn start() -> SocketAddr {
-    let factory = test_protocols::factory(None).unwrap();
+    let factory = test_protocols::factory(None, None).unwrap();
     let server = Server::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr();
     let handler = WebSocketHandler::new(factory, NotFound);

@@ -17,7 +17,7 @@ async fn peers_close_is_answered_with_its_code() {
     let rows = [
         (
             close(1000, "bye"),
-            "close 1000",
+            "close 1000 bye",
             "close 1000 'bye' by Remote, clean",
         ),
         (close(1014, ""), "close 1014", "close 1014 by Remote, clean"),
@@ -25,7 +25,7 @@ async fn peers_close_is_answered_with_its_code() {
         (vec![], "close", "close 1005 by Remote, clean"),
         (
             close(3000, &long),
-            "close 3000",
+            &format!("close 3000 {long}"),
             &format!("close 3000 '{long}' by Remote, clean"),
         ),
     ];
@@ -161,6 +161,21 @@ async fn close_inside_a_message_drops_the_message() {
 
     assert_eq!(frames, ["close 1000", "end"]);
     assert_eq!(log.lines(), ["connect", "close 1000 by Remote, clean"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_the_peer_does_not_take_is_no_clean_end() {
+    let endpoint = Recorder::new(&Log::default());
+    let (mut peer, session, _task) =
+        crate::peer::run(Role::Server, 16, Policy::default(), endpoint);
+    let start = Instant::now();
+
+    session.send_text("it will not read this").await.unwrap();
+    peer.send(CLOSE, close(1000, "")).await;
+    let event = session.closed().await;
+
+    assert_eq!(ending(&event), "close 1000 by Remote");
+    assert_eq!(start.elapsed().as_secs(), 10);
 }
 
 /// §7.1.1: the server ends the stream, a client waits for that.

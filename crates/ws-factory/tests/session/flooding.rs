@@ -1,12 +1,20 @@
 //! Peers that send without end, or read nothing: what they cost is bounded.
 
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::time::{advance, timeout};
-use ws_factory::{Policy, Role, Session, from_fn};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{advance, timeout},
+};
+use ws_factory::{CloseCode, Endpoint, Established, Policy, Role, Session, Transport, from_fn};
 
 use crate::{
-    peer::{PING, Peer, TEXT, run, serve},
+    peer::{PING, Peer, TEXT, frame, run, serve},
     recorder::{Log, Recorder, Told},
 };
 
@@ -98,6 +106,49 @@ async fn echo_to_a_peer_that_reads_nothing_holds_no_more_than_its_outbox() {
     );
 }
 
+/// The socket of a peer that never stops is always ready, and the task never sleeps.
+#[tokio::test(start_paused = true)]
+async fn peer_that_floods_does_not_outlive_the_close_timeout() {
+    let idle = from_fn(|_, _| async { Ok(()) });
+    let session = flood(TEXT, idle);
+
+    session.close(CloseCode::NORMAL, "");
+    for _ in 0..100 {
+        advance(Duration::from_secs(1)).await;
+    }
+
+    let event = session.close_event().expect("the session is over");
+    assert_eq!(event.status(), 1006);
+}
+
+/// As above, while an event runs that nothing but its deadline ends.
+#[tokio::test(start_paused = true)]
+async fn peer_that_floods_with_pings_does_not_outlive_the_connect_deadline() {
+    let stuck = Recorder::acting(&Log::default(), |_, _| std::future::pending());
+    let session = flood(PING, stuck);
+
+    for _ in 0..100 {
+        advance(Duration::from_secs(1)).await;
+    }
+
+    let event = session.close_event().expect("the session is over");
+    assert_eq!(event.status(), 1011);
+}
+
+/// It comes to our Close only once we have read what it writes.
+#[tokio::test(start_paused = true)]
+async fn peer_that_writes_before_it_reads_still_gets_our_close() {
+    let endpoint = Recorder::new(&Log::default());
+    let (mut peer, session, _task) = run(Role::Server, 64, Policy::default(), endpoint);
+
+    session.send_text("x".repeat(100)).await.unwrap();
+    peer.send_bytes(b"\x83").await;
+    peer.send_bytes(&[0; 10_000]).await;
+    let frames = peer.rest().await;
+
+    assert_eq!(frames[1..], ["close 1002 reserved opcode 0x3", "end"]);
+}
+
 /// Everything that comes within a second of nothing more.
 async fn pongs(peer: &mut Peer) -> Vec<String> {
     let mut pongs = Vec::new();
@@ -106,4 +157,45 @@ async fn pongs(peer: &mut Peer) -> Vec<String> {
         pongs.push(frame);
     }
     pongs
+}
+
+/// Runs `endpoint` for a peer that sends the same frame without end.
+fn flood<E: Endpoint>(first: u8, endpoint: E) -> Session {
+    let flood = Flood(frame(Role::Server, first, b"x").repeat(1000));
+    let mut established = Established::new(Transport::boxed(flood), Role::Server);
+    let session = established.session().clone();
+    drop(tokio::spawn(established.run(endpoint)));
+    session
+}
+
+/// A socket that always has something to read, and takes everything.
+struct Flood(Vec<u8>);
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buf.put_slice(&self.0);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

@@ -122,7 +122,7 @@ async fn slow_member_misses_what_it_has_no_room_for_and_delays_nobody() {
     assert_eq!(slow.recv().await, "text a message of some length");
 }
 
-/// Hostile inputs R4 and D5: the session does not wait for its slow peer for ever, either.
+/// Hostile input R4: the session does not wait for its slow peer for ever, either.
 #[tokio::test(start_paused = true)]
 async fn slow_member_of_a_group_without_gaps_is_closed_with_1013() {
     let group = Group::new(SlowMember::Close);

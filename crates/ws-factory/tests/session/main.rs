@@ -1,6 +1,7 @@
 //! The life of a session over a pipe and on a paused clock: every row of the table "how sessions
 //! end", what leaves and in which order, and what a hostile peer gains. No port, no sleep: a paused
 //! clock jumps to the next deadline as soon as nobody has anything to do.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 // The two ends.
 mod peer;

@@ -1,0 +1,310 @@
+//! From a request on the wire to a session in the live set, and out of it again: hyper serves one
+//! end of a pipe, the test is the other. No port, and a paused clock.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::mpsc,
+    task::yield_now,
+    time::{Instant, timeout},
+};
+use ws_factory::{CloseEvent, Endpoint, EventResult, Policy, Session, Text, WebSocketFactory};
+
+const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// `"hi"`, masked with zeros.
+const HI: &[u8] = b"\x81\x82\0\0\0\0hi";
+
+/// Close 1001, masked with zeros.
+const GOING_AWAY: &[u8] = b"\x88\x82\0\0\0\0\x03\xe9";
+
+/// Echoes, and tells whether its session was still in the live set in `on_close`.
+struct Echo {
+    factory: Arc<OnceLock<WebSocketFactory>>,
+    closed: mpsc::UnboundedSender<(u16, bool)>,
+}
+
+impl Endpoint for Echo {
+    async fn on_text(&mut self, session: &Session, text: Text) -> EventResult {
+        if text == "stuck" {
+            pending::<()>().await;
+        }
+        session.send_text(text).await?;
+        Ok(())
+    }
+
+    async fn on_close(&mut self, session: &Session, event: &CloseEvent) {
+        let live = self
+            .factory
+            .get()
+            .is_some_and(|factory| factory.session(session.id()).is_some());
+        let _ = self.closed.send((event.status().get(), live));
+    }
+}
+
+type Closed = mpsc::UnboundedReceiver<(u16, bool)>;
+
+fn echo(policy: Policy) -> (WebSocketFactory, Closed) {
+    let (closed, events) = mpsc::unbounded_channel();
+    let built = Arc::new(OnceLock::new());
+    let own = Arc::clone(&built);
+    let factory = WebSocketFactory::builder()
+        .fallback(move |_| Echo {
+            factory: Arc::clone(&own),
+            closed: closed.clone(),
+        })
+        .with_policy(policy)
+        .build()
+        .unwrap();
+    built.set(factory.clone()).unwrap();
+    (factory, events)
+}
+
+/// Serves one connection, and sends `bytes` over it; returns its other end and the status.
+async fn connect(factory: &WebSocketFactory, bytes: &[u8]) -> (DuplexStream, u16) {
+    let (near, mut far) = duplex(64 * 1024);
+    let factory = factory.clone();
+    let serving = http1::Builder::new()
+        .serve_connection(
+            TokioIo::new(near),
+            service_fn(move |mut request: hyper::Request<Incoming>| {
+                let factory = factory.clone();
+                async move {
+                    let answer = factory.accept(&mut request).await;
+                    Ok::<_, Infallible>(answer.expect("a handshake"))
+                }
+            }),
+        )
+        .with_upgrades();
+    drop(tokio::spawn(serving));
+    far.write_all(bytes).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(far.read_u8().await.unwrap());
+    }
+    let status = std::str::from_utf8(&head[9..12]).unwrap();
+    (far, status.parse().unwrap())
+}
+
+async fn read<const BYTES: usize>(peer: &mut DuplexStream) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    peer.read_exact(&mut bytes).await.unwrap();
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_is_live_from_its_connection_to_its_end() {
+    let (factory, mut closed) = echo(Policy::default());
+
+    let (mut peer, status) = connect(&factory, HANDSHAKE.as_bytes()).await;
+    peer.write_all(HI).await.unwrap();
+    let echoed: [u8; 4] = read(&mut peer).await;
+    let [session] = &factory.sessions()[..] else {
+        panic!("{:?}", factory.sessions());
+    };
+    drop(peer);
+
+    assert_eq!((status, &echoed), (101, b"\x81\x02hi"));
+    assert_eq!(session.request().path(), "/chat");
+    assert_eq!(closed.recv().await, Some((1006, false)));
+    let stats = factory.stats();
+    assert_eq!(
+        (stats.open(), stats.opened(), stats.failed_upgrades()),
+        (0, 1, 0)
+    );
+}
+
+/// Hostile input H26: sent together with the handshake.
+#[tokio::test(start_paused = true)]
+async fn frame_behind_the_handshake_is_not_lost() {
+    let (factory, _closed) = echo(Policy::default());
+
+    let (mut peer, _) = connect(&factory, &[HANDSHAKE.as_bytes(), HI].concat()).await;
+
+    assert_eq!(&read::<4>(&mut peer).await, b"\x81\x02hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_session_counts_against_max_sessions_and_a_closed_one_does_not() {
+    let (factory, mut closed) = echo(Policy::default().with_max_sessions(1));
+
+    let (peer, first) = connect(&factory, HANDSHAKE.as_bytes()).await;
+    let (_, second) = connect(&factory, HANDSHAKE.as_bytes()).await;
+    drop(peer);
+    closed.recv().await;
+    yield_now().await;
+    let (_third, third) = connect(&factory, HANDSHAKE.as_bytes()).await;
+
+    assert_eq!((first, second, third), (101, 503, 101));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_closes_with_1001_and_waits_for_the_answers() {
+    let (factory, mut closed) = echo(Policy::default());
+    let (mut peer, _) = connect(&factory, HANDSHAKE.as_bytes()).await;
+    peer.write_all(HI).await.unwrap();
+
+    let stopping = tokio::spawn({
+        let factory = factory.clone();
+        async move { factory.shutdown(Duration::from_secs(30)).await }
+    });
+    let said: [u8; 23] = read(&mut peer).await;
+    peer.write_all(HI).await.unwrap();
+    peer.write_all(GOING_AWAY).await.unwrap();
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).await.unwrap();
+    drop(peer);
+    let report = stopping.await.unwrap();
+
+    assert_eq!(&said, b"\x81\x02hi\x88\x11\x03\xe9server shutdown");
+    assert_eq!(rest, b"");
+    assert_eq!((report.clean(), report.cut()), (1, 0));
+    assert_eq!(closed.recv().await, Some((1001, false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_cuts_at_its_deadline_who_does_not_answer_or_is_stuck() {
+    let (factory, mut closed) = echo(Policy::default().with_close_timeout(Duration::MAX));
+    let (_silent, _) = connect(&factory, HANDSHAKE.as_bytes()).await;
+    let (mut stuck, _) = connect(&factory, HANDSHAKE.as_bytes()).await;
+    stuck.write_all(b"\x81\x85\0\0\0\0stuck").await.unwrap();
+    yield_now().await;
+    let start = Instant::now();
+
+    let report = factory.shutdown(Duration::from_secs(5)).await;
+
+    assert_eq!((report.clean(), report.cut()), (0, 2));
+    assert_eq!(start.elapsed().as_secs(), 5);
+    assert_eq!(closed.try_recv(), Ok((1006, false)));
+    assert_eq!(closed.try_recv(), Ok((1006, false)));
+    assert_eq!(factory.stats().open(), 0);
+}
+
+/// Admitted before the shutdown, and connected in the middle of it.
+#[tokio::test(start_paused = true)]
+async fn session_that_connects_during_a_shutdown_is_closed_as_well() {
+    let (open, mut opened) = mpsc::channel::<()>(1);
+    let (factory, _closed) = echo(Policy::default());
+    let (near, mut far) = duplex(1024);
+    let slow = factory.clone();
+    let serving = http1::Builder::new()
+        .serve_connection(
+            TokioIo::new(near),
+            service_fn(move |mut request: hyper::Request<Incoming>| {
+                let (factory, open) = (slow.clone(), open.clone());
+                async move {
+                    let answer = factory.accept(&mut request).await;
+                    // Accepted; the 101 takes its time.
+                    let _told = open.send(()).await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Ok::<_, Infallible>(answer.expect("a handshake"))
+                }
+            }),
+        )
+        .with_upgrades();
+    drop(tokio::spawn(serving));
+    far.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    opened.recv().await;
+
+    let stopping = factory.shutdown(Duration::from_secs(30));
+    let peer = async {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"server shutdown") {
+            bytes.push(far.read_u8().await.unwrap());
+        }
+        far.write_all(GOING_AWAY).await.unwrap();
+        drop(far);
+    };
+    let (report, ()) = tokio::join!(stopping, peer);
+
+    assert_eq!((report.clean(), report.cut()), (1, 0));
+}
+
+/// Nor does a connection that never comes keep a shutdown past its deadline.
+#[tokio::test(start_paused = true)]
+async fn handshake_whose_connection_does_not_come_is_cut_at_the_deadline() {
+    let (factory, _closed) = echo(Policy::default());
+    let (near, mut far) = duplex(1024);
+    let stuck = factory.clone();
+    let serving = http1::Builder::new()
+        .serve_connection(
+            TokioIo::new(near),
+            service_fn(move |mut request: hyper::Request<Incoming>| {
+                let factory = stuck.clone();
+                async move {
+                    let answer = factory.accept(&mut request).await;
+                    pending::<()>().await;
+                    Ok::<_, Infallible>(answer.expect("a handshake"))
+                }
+            }),
+        )
+        .with_upgrades();
+    drop(tokio::spawn(serving));
+    far.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    yield_now().await;
+    let start = Instant::now();
+
+    let report = factory.shutdown(Duration::from_secs(2)).await;
+
+    assert_eq!(start.elapsed().as_secs(), 2);
+    assert_eq!((report.clean(), report.cut()), (0, 0));
+    assert_eq!(factory.stats().failed_upgrades(), 1);
+}
+
+/// Hostile input A15.
+#[test]
+fn runtime_that_is_dropped_leaves_no_session_live() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let (factory, _closed) = echo(Policy::default());
+    let (peer, sessions) = runtime.block_on(async {
+        let (mut peer, _) = connect(&factory, HANDSHAKE.as_bytes()).await;
+        peer.write_all(HI).await.unwrap();
+        let _echoed: [u8; 4] = read(&mut peer).await;
+        (peer, factory.sessions())
+    });
+
+    drop(runtime);
+
+    assert_eq!((sessions.len(), factory.stats().open()), (1, 0));
+    assert_eq!(
+        sessions[0].close_event().map(|event| event.status().get()),
+        Some(1006)
+    );
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_of_many_sessions_reports_them_all() {
+    let (factory, _closed) = echo(Policy::default());
+    let mut peers = Vec::new();
+    for _ in 0..100 {
+        peers.push(connect(&factory, HANDSHAKE.as_bytes()).await.0);
+    }
+    yield_now().await;
+
+    for peer in &mut peers[..60] {
+        peer.write_all(GOING_AWAY).await.unwrap();
+    }
+    let report = timeout(
+        Duration::from_secs(60),
+        factory.shutdown(Duration::from_secs(1)),
+    );
+    let report = report.await.expect("bounded");
+
+    assert_eq!((report.clean(), report.cut()), (60, 40));
+    assert_eq!(factory.stats().open(), 0);
+}
