@@ -41,7 +41,9 @@ impl Limits {
     }
 
     /// The longest payload of one data frame accepted, in bytes as they arrive. Default: the limit
-    /// of the message that the frame belongs to. Control frames have the RFC's limit of 125.
+    /// of the message that the frame belongs to, and an eighth more where extensions claim a
+    /// reserved bit: what compression cannot make shorter it makes longer. Control frames have the
+    /// RFC's limit of 125.
     #[must_use]
     pub const fn with_max_frame_bytes(mut self, bytes: u64) -> Self {
         self.max_frame_bytes = Some(bytes);
@@ -75,6 +77,17 @@ impl Limits {
         match self.max_frame_bytes {
             Some(bytes) => bytes,
             None => self.max_message_bytes(kind),
+        }
+    }
+
+    /// As [`Self::max_frame_bytes`], where extensions claim a reserved bit: one that compresses
+    /// makes what it cannot compress longer, by an eighth and a few bytes at the worst
+    /// (`deflateBound` of zlib). What counts is still the message that it leaves.
+    pub(crate) const fn max_extended_frame_bytes(&self, kind: MessageKind) -> u64 {
+        let bytes = self.max_frame_bytes(kind);
+        match self.max_frame_bytes {
+            Some(bytes) => bytes,
+            None => bytes.saturating_add(bytes / 8).saturating_add(64),
         }
     }
 }

@@ -235,7 +235,10 @@ impl Parser {
             return Ok(None);
         };
         if let Some(kind) = kind {
-            let max_bytes = self.limits.max_frame_bytes(kind);
+            let max_bytes = match self.claimed.is_empty() {
+                true => self.limits.max_frame_bytes(kind),
+                false => self.limits.max_extended_frame_bytes(kind),
+            };
             if payload_len > max_bytes {
                 return Err(ProtocolError::FrameTooBig {
                     bytes: payload_len,

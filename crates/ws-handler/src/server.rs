@@ -272,3 +272,27 @@ where
         Service::call(&*self.handler, request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_that_fails_for_one_connection_is_tried_again_at_once() {
+        let of_one = [
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::Interrupted,
+        ];
+        for kind in of_one {
+            assert!(is_of_one_connection(&kind.into()), "{kind:?}");
+        }
+
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM: the same would be said again and again.
+        for code in [24, 23, 105, 12] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(!is_of_one_connection(&error), "{error}");
+        }
+    }
+}

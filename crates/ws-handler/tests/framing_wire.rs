@@ -21,12 +21,14 @@ mod raw;
 mod recorder;
 #[path = "support/serving.rs"]
 mod serving;
+#[path = "support/session.rs"]
+mod session;
 
 use bounded::bounded;
-use frames::{close, close_code, frame, header, masked};
-use raw::{HANDSHAKE, Raw};
+use frames::{close, close_code, exactly, frame, header, masked};
 use recorder::{Log, Seen, recorder};
 use serving::serve;
+use session::session;
 
 /// Text that is whole, text that goes on, and what goes on with it.
 const TEXT: u8 = 0x81;
@@ -174,13 +176,16 @@ async fn fails_with(code: u16, rows: Vec<Row>) {
     }
 }
 
+/// A row, the frames that are sent, and first byte and payload of what comes back.
+type Exchange = (&'static str, Vec<Vec<u8>>, Vec<(u8, Vec<u8>)>);
+
 #[tokio::test]
 async fn legal_frames_come_back_as_they_should() {
     let (addr, _log) = start().await;
     let ping = |payload: &[u8]| (PONG, payload.to_vec());
     let text = |text: &str| (TEXT, text.as_bytes().to_vec());
     let no_mask = [&[TEXT, 0x82, 0, 0, 0, 0][..], b"hi"].concat();
-    let rows: Vec<(&str, Vec<Vec<u8>>, Vec<(u8, Vec<u8>)>)> = vec![
+    let rows: Vec<Exchange> = vec![
         (
             "F14: control frames between fragments",
             vec![
@@ -250,8 +255,8 @@ async fn lengths_are_written_in_their_shortest_form() {
         (65_536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
     ] {
         raw.send(masked(BINARY, &vec![9; len])).await;
-        assert_eq!(raw.exactly(head.len()).await, head, "{len} bytes");
-        assert_eq!(raw.exactly(len).await, vec![9; len]);
+        assert_eq!(exactly(&mut raw, head.len()).await, head, "{len} bytes");
+        assert_eq!(exactly(&mut raw, len).await, vec![9; len]);
     }
 }
 
@@ -413,7 +418,10 @@ async fn peer_that_keeps_its_half_open_is_left_after_a_while() {
 
 async fn start() -> (SocketAddr, Log) {
     let (make, log) = recorder();
-    let factory = WebSocketFactory::builder().fallback(make).build().unwrap();
+    let factory = WebSocketFactory::builder()
+        .fallback(make)
+        .build()
+        .expect("an endpoint");
     (serve(WebSocketHandler::new(factory, NotFound)).await, log)
 }
 
@@ -422,7 +430,7 @@ async fn start_closing(close_timeout: Duration) -> (SocketAddr, WebSocketFactory
         .fallback(|_| Closes)
         .with_policy(Policy::default().with_close_timeout(close_timeout))
         .build()
-        .unwrap();
+        .expect("an endpoint");
     (
         serve(WebSocketHandler::new(factory.clone(), NotFound)).await,
         factory,
@@ -440,13 +448,4 @@ async fn only_session(factory: &WebSocketFactory) -> Session {
         }
     })
     .await
-}
-
-/// A WebSocket, opened.
-async fn session(addr: SocketAddr) -> Raw {
-    let mut raw = Raw::connect(addr).await;
-    raw.send(HANDSHAKE).await;
-    let head = raw.head().await;
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    raw
 }

@@ -1,9 +1,7 @@
 //! The rows of section 1 of the hostile inputs that need bytes: hyper and the handler together.
-//!
-//! Every row sends one request, and then whatever tells that there was exactly one answer to it:
-//! after a 101 a Close, after anything else another request, unless the connection has to end.
 
-use ws_handler::{Servlets, WebSocketFactoryBuilder};
+use tokio::io::AsyncWriteExt;
+use ws_handler::Initiator;
 
 #[path = "support/bounded.rs"]
 mod bounded;
@@ -15,40 +13,24 @@ mod plain;
 mod raw;
 #[path = "support/recorder.rs"]
 mod recorder;
+#[path = "support/rows.rs"]
+mod rows;
 #[path = "support/serving.rs"]
 mod serving;
 
-use std::net::SocketAddr;
-
-use frames::{close, close_code, frame, masked};
-use plain::plain;
+use bounded::bounded;
+use frames::{close, close_code, exactly, frame, masked};
 use raw::{HANDSHAKE, Raw};
-use recorder::{Log, Seen, recorder};
-use serving::serve;
-use ws_handler::{Initiator, Message};
-
-/// What a request comes to.
-#[derive(Debug)]
-enum Want {
-    /// 101, whole and proven, and a session.
-    Session,
-    /// This status, and the connection goes on.
-    Status(u16),
-    /// This status, and the connection ends.
-    Last(u16),
-    /// No answer: the connection ends.
-    End,
-    /// It reaches the inner service, whose answer contains this.
-    Inner(&'static str),
-}
-
-use Want::{End, Inner, Last, Session, Status};
-
-/// One row of the catalogue.
-type Row = (&'static str, Vec<u8>, Want);
+use recorder::Seen;
+use rows::{
+    KEY, Row,
+    Want::{End, Inner, Last, Session, Status},
+    assert_accepted, content_length, hold, spoilt, spoilt_bytes, start, status_of, with,
+    with_headers,
+};
 
 #[tokio::test]
-async fn request_line_and_framing_rows_hold() {
+async fn method_version_and_upgrade_rows_hold() {
     let rows: Vec<Row> = vec![
         ("H1: as it should be", HANDSHAKE.into(), Session),
         (
@@ -98,6 +80,14 @@ async fn request_line_and_framing_rows_hold() {
             spoilt(": websocket\r", ": h2c, websocket\r"),
             Session,
         ),
+    ];
+
+    hold(rows).await;
+}
+
+#[tokio::test]
+async fn syntax_and_size_rows_hold() {
+    let rows: Vec<Row> = vec![
         (
             "H15: bare LF line ends (hyper: as CRLF)",
             HANDSHAKE.replace("\r\n", "\n").into(),
@@ -162,9 +152,8 @@ async fn request_line_and_framing_rows_hold() {
 }
 
 #[tokio::test]
-async fn header_rows_hold() {
+async fn host_connection_and_key_rows_hold() {
     let key = |value: &str| spoilt(KEY, value);
-    let version = |value: &str| spoilt("Version: 13", &format!("Version: {value}"));
     let rows: Vec<Row> = vec![
         (
             "H2: no Host",
@@ -210,6 +199,15 @@ async fn header_rows_hold() {
             with(&format!("Sec-WebSocket-Key: {KEY}")),
             Status(400),
         ),
+    ];
+
+    hold(rows).await;
+}
+
+#[tokio::test]
+async fn version_origin_and_subprotocol_rows_hold() {
+    let version = |value: &str| spoilt("Version: 13", &format!("Version: {value}"));
+    let rows: Vec<Row> = vec![
         (
             "H13: no version",
             spoilt("Sec-WebSocket-Version: 13\r\n", ""),
@@ -375,7 +373,7 @@ async fn request_behind_a_refused_upgrade_is_a_request() {
         let head = raw.head().await;
         let want = if status == 404 { 200 } else { status };
         assert_eq!(status_of(&head), want, "hostile input H25: {head}");
-        raw.exactly(content_length(&head)).await;
+        exactly(&mut raw, content_length(&head)).await;
         let after = raw.rest().await;
         let after = String::from_utf8_lossy(&after);
         assert!(
@@ -424,13 +422,11 @@ async fn request_of_one_byte_per_write_is_accepted() {
 
 #[tokio::test]
 async fn client_that_ends_right_behind_its_request_is_told_of_once() {
-    use tokio::io::AsyncWriteExt;
-
     let (addr, mut log) = start().await;
     let mut raw = Raw::connect(addr).await;
 
     raw.send(HANDSHAKE).await;
-    bounded::bounded(raw.stream.shutdown()).await.unwrap();
+    bounded(raw.stream.shutdown()).await.unwrap();
 
     // Whether there is a session depends on whether the end was seen before the 101 was written.
     let answer = raw.rest().await;
@@ -447,139 +443,4 @@ async fn client_that_ends_right_behind_its_request_is_told_of_once() {
         ]
     };
     assert_eq!(life, want, "hostile input H37");
-}
-
-/// A server with an endpoint at `/chat` around a plain service.
-async fn start() -> (SocketAddr, Log) {
-    let (make, log) = recorder();
-    let chat = move |factory: WebSocketFactoryBuilder| factory.fallback(make.clone());
-    let servlets = Servlets::new().mount("/chat", chat).unwrap();
-    (serve(servlets.around(plain())).await, log)
-}
-
-async fn hold(rows: Vec<Row>) {
-    let (addr, mut log) = start().await;
-    for (row, request, want) in rows {
-        let mut raw = Raw::connect(addr).await;
-        raw.send(&request).await;
-        match want {
-            Session => {
-                assert_accepted(row, &raw.head().await);
-                raw.send([masked(0x82, row.as_bytes()), close(1000, "")].concat())
-                    .await;
-                let echo = Message::binary(row);
-                assert_eq!(frame(&mut raw).await, (0x82, echo.clone().into_bytes()));
-                assert_eq!(close_code(&mut raw).await, 1000, "{row}");
-                assert_eq!(raw.rest().await, "", "hostile input {row}");
-                let closed = Seen::Closed(1000, Initiator::Remote, true);
-                let life = [Seen::Connected, Seen::Message(echo), closed, Seen::Dropped];
-                assert_eq!(log.life().await, life, "hostile input {row}");
-            }
-            Status(status) => {
-                let body = one_answer(row, &request, &mut raw, status).await;
-                assert!(!body.contains("smuggled"), "hostile input {row}: {body}");
-                goes_on(row, raw).await;
-            }
-            Inner(part) => {
-                let body = one_answer(row, &request, &mut raw, 200).await;
-                assert!(body.contains(part), "hostile input {row}: {body}");
-                goes_on(row, raw).await;
-            }
-            Last(status) => {
-                one_answer(row, &request, &mut raw, status).await;
-                assert_eq!(raw.rest().await, "", "hostile input {row}");
-            }
-            End => {
-                let rest = raw.rest().await;
-                assert!(!rest.starts_with(b"HTTP/1.1 1"), "hostile input {row}");
-            }
-        }
-    }
-}
-
-/// Reads one answer that is no 101, and returns its body.
-async fn one_answer(row: &str, request: &[u8], raw: &mut Raw, status: u16) -> String {
-    let head = raw.head().await;
-    assert_eq!(status_of(&head), status, "hostile input {row}: {head}");
-    match status {
-        405 => assert!(head.contains("\r\nallow: GET\r\n"), "{row}: {head}"),
-        426 => {
-            let version = "\r\nsec-websocket-version: 13\r\n";
-            let upgrade = "\r\nupgrade: websocket\r\n";
-            assert!(head.contains(version) && head.contains(upgrade), "{head}");
-        }
-        _ => {}
-    }
-    if request.starts_with(b"HEAD") {
-        return String::new();
-    }
-    let body = raw.exactly(content_length(&head)).await;
-    String::from_utf8_lossy(&body).into_owned()
-}
-
-/// The connection is still HTTP, and what is sent next is the next request.
-async fn goes_on(row: &str, mut raw: Raw) {
-    raw.send("GET /next HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
-        .await;
-    let head = raw.head().await;
-    assert_eq!(status_of(&head), 200, "hostile input {row}: {head}");
-    let body = raw.rest().await;
-    assert!(
-        String::from_utf8_lossy(&body).contains(r#""path":"/next""#),
-        "hostile input {row}: exactly one answer: {body:?}"
-    );
-}
-
-/// RFC 6455 §4.2.2, item 5, for the key of §1.3.
-fn assert_accepted(row: &str, head: &str) {
-    assert!(
-        head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
-        "hostile input {row}: {head}"
-    );
-    for line in [
-        "\r\nupgrade: websocket\r\n",
-        "\r\nconnection: Upgrade\r\n",
-        "\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
-    ] {
-        assert_eq!(head.matches(line).count(), 1, "{row}: {line} in {head}");
-    }
-    for name in ["content-length", "transfer-encoding", "sec-websocket-ext"] {
-        assert!(!head.contains(name), "{row}: {name} in {head}");
-    }
-}
-
-fn status_of(head: &str) -> u16 {
-    let status = head.split(' ').nth(1).expect("a status line");
-    status.parse().expect("a number")
-}
-
-fn content_length(head: &str) -> usize {
-    let (_, rest) = head
-        .split_once("\r\ncontent-length: ")
-        .expect("a body of known length");
-    let (digits, _) = rest.split_once("\r\n").expect("a whole line");
-    digits.parse().expect("a number")
-}
-
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-
-/// The handshake with something else in the place of `from`.
-fn spoilt(from: &str, to: &str) -> Vec<u8> {
-    assert!(HANDSHAKE.contains(from), "{from}");
-    HANDSHAKE.replacen(from, to, 1).into()
-}
-
-fn spoilt_bytes(path: &[u8]) -> Vec<u8> {
-    let (before, after) = HANDSHAKE.split_once("/chat").expect("its path");
-    [before.as_bytes(), path, after.as_bytes()].concat()
-}
-
-/// The handshake with further header lines.
-fn with(lines: &str) -> Vec<u8> {
-    spoilt("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"))
-}
-
-fn with_headers(count: usize) -> Vec<u8> {
-    let lines: Vec<String> = (0..count).map(|n| format!("X-{n}: {n}")).collect();
-    with(&lines.join("\r\n"))
 }

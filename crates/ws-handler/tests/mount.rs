@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Router, extract::State, response::IntoResponse, routing::any};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{FutureExt, StreamExt};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::server::conn::http1;
@@ -38,11 +38,14 @@ mod client;
 mod plain;
 #[path = "support/refusal.rs"]
 mod refusal;
+#[path = "support/talk.rs"]
+mod talk;
 
 use bounded::bounded;
 use client::open;
 use plain::plain;
 use refusal::refused;
+use talk::{hear, say};
 
 /// Echoes; closes when it is told to.
 struct Echo;
@@ -73,7 +76,7 @@ fn factory() -> WebSocketFactory {
         .fallback(|_| Echo)
         .with_policy(Policy::default().with_max_message_bytes(16 << 20))
         .build()
-        .unwrap()
+        .expect("endpoints")
 }
 
 #[tokio::test]
@@ -90,7 +93,7 @@ async fn hyper_serves_websockets_beside_a_json_route() {
 
     everything_works(addr, "/").await;
     requests_pass_untouched(addr).await;
-    sizes_echo(addr, &[16 << 20]).await;
+    sizes_echo(addr, "/", &[16 << 20]).await;
 }
 
 #[tokio::test]
@@ -200,57 +203,55 @@ impl tower::Service<Request<Empty<Bytes>>> for Never {
 
 /// What a client wants of a server, whatever that is.
 async fn everything_works(addr: SocketAddr, path: &str) {
-    sizes_echo(addr, &[0, 1, 125, 126, 65_535, 65_536]).await;
+    sizes_echo(addr, path, &[0, 1, 125, 126, 65_535, 65_536]).await;
     pings_are_answered(addr, path).await;
     both_sides_close(addr, path).await;
     subprotocols_are_chosen(addr, path).await;
     refusals_carry_a_sentence(addr, path).await;
 }
 
-async fn sizes_echo(addr: SocketAddr, sizes: &[usize]) {
-    let (mut client, _) = open(addr, "/chat", []).await.unwrap();
+async fn sizes_echo(addr: SocketAddr, path: &str, sizes: &[usize]) {
+    let (mut client, _) = open(addr, path, []).await.expect("accepted");
     for &size in sizes {
         let messages = [
             Foreign::text("\u{e9}".repeat(size / 2) + &"x".repeat(size % 2)),
             Foreign::binary(vec![0xff; size]),
         ];
         for message in messages {
-            bounded(client.send(message.clone())).await.unwrap();
-            let echo = bounded(client.next()).await.unwrap().unwrap();
+            say(&mut client, message.clone()).await;
+            let echo = hear(&mut client).await;
             assert!(echo == message, "{size} bytes");
         }
     }
 }
 
 async fn pings_are_answered(addr: SocketAddr, path: &str) {
-    let (mut client, _) = open(addr, path, []).await.unwrap();
+    let (mut client, _) = open(addr, path, []).await.expect("accepted");
     for size in [0, 125] {
         let payload = Bytes::from(vec![7; size]);
-        bounded(client.send(Foreign::Ping(payload.clone())))
-            .await
-            .unwrap();
-        let answer = bounded(client.next()).await.unwrap().unwrap();
+        say(&mut client, Foreign::Ping(payload.clone())).await;
+        let answer = hear(&mut client).await;
         assert_eq!(answer, Foreign::Pong(payload), "F16");
     }
 }
 
 async fn both_sides_close(addr: SocketAddr, path: &str) {
-    let (mut client, _) = open(addr, path, []).await.unwrap();
+    let (mut client, _) = open(addr, path, []).await.expect("accepted");
     let ours = CloseFrame {
         code: ForeignCode::Library(3000),
         reason: "enough".into(),
     };
-    bounded(client.close(Some(ours))).await.unwrap();
-    let answer = bounded(client.next()).await.unwrap().unwrap();
+    say(&mut client, Foreign::Close(Some(ours))).await;
+    let answer = hear(&mut client).await;
     let Foreign::Close(Some(answer)) = answer else {
         panic!("not a Close: {answer:?}");
     };
     assert_eq!(u16::from(answer.code), 3000);
     assert!(bounded(client.next()).await.is_none(), "nothing follows");
 
-    let (mut client, _) = open(addr, path, []).await.unwrap();
-    bounded(client.send(Foreign::text("close"))).await.unwrap();
-    let theirs = bounded(client.next()).await.unwrap().unwrap();
+    let (mut client, _) = open(addr, path, []).await.expect("accepted");
+    say(&mut client, Foreign::text("close")).await;
+    let theirs = hear(&mut client).await;
     let Foreign::Close(Some(theirs)) = theirs else {
         panic!("not a Close: {theirs:?}");
     };
@@ -268,16 +269,21 @@ async fn subprotocols_are_chosen(addr: SocketAddr, path: &str) {
     ];
     for (offer, chosen) in offers {
         let headers = [("sec-websocket-protocol", offer), ("cookie", "user=Ada")];
-        let (mut client, response) = open(addr, path, headers).await.unwrap();
-        let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap());
+        let (mut client, response) = open(addr, path, headers).await.expect("accepted");
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .map(|v| v.to_str().expect("ASCII"))
+        };
         assert_eq!(header("sec-websocket-protocol"), chosen);
         let user = (chosen == Some("guarded")).then_some("Ada");
         assert_eq!(header("x-user"), user, "a header of the endpoint factory's");
         for name in ["content-length", "transfer-encoding", "content-type"] {
             assert_eq!(header(name), None, "{name} on a 101");
         }
-        bounded(client.send(Foreign::text("hi"))).await.unwrap();
-        let echo = bounded(client.next()).await.unwrap().unwrap();
+        say(&mut client, Foreign::text("hi")).await;
+        let echo = hear(&mut client).await;
         assert_eq!(echo, Foreign::text("hi"));
     }
 }
@@ -328,18 +334,22 @@ async fn ask(addr: SocketAddr, request: http::request::Builder) -> String {
     let mut request = request
         .header("host", "example.com")
         .body(Full::default())
-        .unwrap();
+        .expect("HTTP works");
     if request.method() == http::Method::POST {
         *request.body_mut() = Full::<Bytes>::from(BODY.repeat(1000));
     }
-    let stream = TokioIo::new(bounded(TcpStream::connect(addr)).await.unwrap());
+    let stream = TokioIo::new(bounded(TcpStream::connect(addr)).await.expect("HTTP works"));
     let (mut sender, connection) = bounded(hyper::client::conn::http1::handshake(stream))
         .await
-        .unwrap();
+        .expect("HTTP works");
     tokio::spawn(connection);
-    let response = bounded(sender.send_request(request)).await.unwrap();
-    let body = bounded(response.into_body().collect()).await.unwrap();
-    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    let response = bounded(sender.send_request(request))
+        .await
+        .expect("HTTP works");
+    let body = bounded(response.into_body().collect())
+        .await
+        .expect("HTTP works");
+    String::from_utf8(body.to_bytes().to_vec()).expect("HTTP works")
 }
 
 /// Hands every connection to `serve`, each on its own task.
@@ -347,8 +357,8 @@ async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAdd
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream));
@@ -358,8 +368,8 @@ where
 }
 
 async fn serve_axum(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
     tokio::spawn(async move { axum::serve(listener, app).await });
     addr
 }

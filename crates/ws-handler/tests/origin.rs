@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::io::AsyncWriteExt;
 use ws_handler::{
     Accept, Accepted, Acceptor, Endpoint, NotFound, OriginPolicy, Rejection, Servlets,
     StatelessEndpoint, UpgradeRequest, WebSocketFactory, WebSocketFactoryBuilder, WebSocketHandler,
@@ -140,11 +141,18 @@ async fn same_origin_is_the_default_of_every_way_to_register() {
     }
 }
 
+/// A policy, and the status that it gives to origins.
+type Ruled = (
+    &'static str,
+    OriginPolicy,
+    &'static [(&'static str, &'static str)],
+);
+
 #[tokio::test]
 async fn other_origin_policies_are_what_they_say_on_every_way_that_has_one() {
     let listed = || OriginPolicy::list(["https://app.example", "null"]).unwrap();
     let by = || OriginPolicy::by(|origin, request| origin.ends_with(request.uri().path()));
-    let policies: [(&str, OriginPolicy, &[(&str, &str)]); 3] = [
+    let policies: [Ruled; 3] = [
         (
             "list",
             listed(),
@@ -185,10 +193,15 @@ async fn other_origin_policies_are_what_they_say_on_every_way_that_has_one() {
     }
 }
 
-/// The status of the answer to a handshake with further headers.
+/// The status of the answer to a handshake with further headers, whose sentence names `Origin` if
+/// it is a refusal.
 async fn ask(addr: SocketAddr, headers: &str) -> String {
     let mut raw = Raw::connect(addr).await;
     let lines = format!("\r\nSec-WebSocket-Protocol: chat\r\n{headers}\r\n");
     raw.send(HANDSHAKE.replace("\r\n\r\n", &lines)).await;
-    raw.head().await[9..12].to_owned()
+    let status = raw.head().await[9..12].to_owned();
+    let _gone = raw.stream.shutdown().await;
+    let rest = raw.rest().await;
+    assert_eq!(rest.starts_with(b"Origin: "), status != "101", "{rest:?}");
+    status
 }

@@ -9,7 +9,11 @@ use std::{
 
 use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+};
 use ws_handler::{
     Bytes, Endpoint, EventResult, NotFound, Server, Session, WebSocketFactory, WebSocketHandler,
 };
@@ -29,7 +33,7 @@ use raw::{HANDSHAKE, Raw};
 use recorder::{Seen, recorder};
 
 /// Short, and only ever waited for: nothing here depends on being faster than it.
-const DEADLINE: Duration = Duration::from_millis(300);
+const DEADLINE: Duration = Duration::from_millis(500);
 
 /// All of a client's side of HTTP/2 before its first request.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -50,16 +54,18 @@ async fn client_without_a_request_is_closed_at_the_deadline_whatever_it_sent() {
     ];
     let addr = start(DEADLINE, WebSocketHandler::new(echo(), NotFound)).await;
 
+    let begin = Instant::now();
+    let mut silent = Vec::new();
     for (row, bytes) in rows {
-        let begin = Instant::now();
         let mut raw = Raw::connect(addr).await;
         raw.send(bytes).await;
+        silent.push((row, raw));
+    }
+    for (row, raw) in silent {
         let answer = raw.rest().await;
         let is_http1 = answer.starts_with(b"HTTP/1.1 ");
-        assert!(
-            !is_http1 || answer.starts_with(b"HTTP/1.1 4"),
-            "{row}: {answer:?}"
-        );
+        let refuses = answer.starts_with(b"HTTP/1.1 4");
+        assert!(!is_http1 || refuses, "hostile input {row}: {answer:?}");
         assert!(begin.elapsed() < 20 * DEADLINE, "hostile input {row}");
     }
 }
@@ -76,10 +82,8 @@ async fn bytes_that_trickle_do_not_move_the_deadline() {
 
     for (row, first, then) in rows {
         let begin = Instant::now();
-        let raw = Raw::connect(addr).await;
-        let (reader, mut writer) = raw.stream.into_split();
+        let (mut reader, mut writer) = Raw::connect(addr).await.stream.into_split();
         let trickle = async move {
-            use tokio::io::AsyncWriteExt;
             let mut pace = tokio::time::interval(DEADLINE / 6);
             let mut next = first;
             while writer.write_all(next).await.is_ok() {
@@ -87,11 +91,8 @@ async fn bytes_that_trickle_do_not_move_the_deadline() {
                 next = then;
             }
         };
-        let ended = async move {
-            use tokio::io::AsyncReadExt;
-            let mut reader = reader;
-            while matches!(reader.read(&mut [0; 1024]).await, Ok(read) if read > 0) {}
-        };
+        let ended =
+            async move { while reader.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {} };
         let mut trickle = pin!(trickle);
         let mut ended = pin!(ended);
         bounded(async {
@@ -330,7 +331,10 @@ async fn every_session_that_began_ends_even_if_its_client_vanishes_in_the_handsh
 
 fn echo() -> WebSocketFactory {
     let (make, _log) = recorder();
-    WebSocketFactory::builder().fallback(make).build().unwrap()
+    WebSocketFactory::builder()
+        .fallback(make)
+        .build()
+        .expect("an endpoint")
 }
 
 /// Tells that a request arrived, and answers when it may.
@@ -366,7 +370,7 @@ where
         + Sync
         + 'static,
 {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::bind("127.0.0.1:0").await.expect("a free port");
     let addr = server.local_addr();
     let server = server.with_request_deadline(deadline);
     tokio::spawn(server.serve(handler, std::future::pending()));

@@ -1,6 +1,5 @@
 //! Servlets on the wire: which one answers, with which parameters and which limits.
 
-use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message as Foreign;
 use ws_handler::{
     Endpoint, EventResult, Message, NotFound, Policy, ServletError, Servlets, Session,
@@ -17,12 +16,14 @@ mod plain;
 mod refusal;
 #[path = "support/serving.rs"]
 mod serving;
+#[path = "support/talk.rs"]
+mod talk;
 
-use bounded::bounded;
 use client::{Client, open};
 use plain::plain;
 use refusal::refused;
 use serving::serve;
+use talk::{hear, say};
 
 /// A servlet whose endpoint says its name and what it knows of the path, then echoes.
 struct Named(&'static str);
@@ -89,7 +90,7 @@ async fn exact_comes_before_template_before_longest_prefix() {
         ("/x/../chat/lobby", "everything /x/../chat/lobby"),
     ] {
         let (mut client, _) = open(addr, path, []).await.unwrap();
-        assert_eq!(next(&mut client).await, Foreign::text(greeting), "{path}");
+        assert_eq!(hear(&mut client).await, Foreign::text(greeting), "{path}");
     }
 }
 
@@ -118,7 +119,7 @@ async fn inner_service_may_answer_the_upgrade_itself() {
 
     for (path, greeting) in [("/outer", "outer /outer"), ("/inner", "inner /inner")] {
         let (mut client, _) = open(addr, path, []).await.unwrap();
-        assert_eq!(next(&mut client).await, Foreign::text(greeting));
+        assert_eq!(hear(&mut client).await, Foreign::text(greeting));
     }
 }
 
@@ -169,11 +170,11 @@ async fn limits_are_the_init_parameters_over_the_servlets_over_the_servers() {
         ),
     ] {
         let (mut client, _) = open(addr, path, []).await.unwrap();
-        next(&mut client).await;
+        hear(&mut client).await;
 
-        bounded(client.send(fits.clone())).await.unwrap();
-        assert_eq!(next(&mut client).await, fits);
-        bounded(client.send(does_not)).await.unwrap();
+        say(&mut client, fits.clone()).await;
+        assert_eq!(hear(&mut client).await, fits);
+        say(&mut client, does_not).await;
         assert_eq!(close_code(&mut client).await, 1009, "{path}: {fits:?}");
     }
 }
@@ -185,7 +186,7 @@ async fn idle_time_of_the_init_parameters_ends_an_idle_session() {
         .unwrap();
     let addr = serve(servlets.around(NotFound)).await;
     let (mut client, _) = open(addr, "/chat", []).await.unwrap();
-    next(&mut client).await;
+    hear(&mut client).await;
 
     assert_eq!(close_code(&mut client).await, 1001);
 }
@@ -213,13 +214,8 @@ fn what_cannot_be_mounted_is_an_error_that_names_it() {
     }
 }
 
-async fn next(client: &mut Client) -> Foreign {
-    let message = bounded(client.next()).await;
-    message.expect("an open session").expect("a good frame")
-}
-
 async fn close_code(client: &mut Client) -> u16 {
-    match next(client).await {
+    match hear(client).await {
         Foreign::Close(Some(close)) => close.code.into(),
         other => panic!("not a Close with a code: {other:?}"),
     }

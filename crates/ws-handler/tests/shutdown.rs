@@ -27,11 +27,17 @@ mod client;
 mod frames;
 #[path = "support/raw.rs"]
 mod raw;
+#[path = "support/session.rs"]
+mod session;
+#[path = "support/talk.rs"]
+mod talk;
 
 use bounded::bounded;
 use client::{Client, open};
 use frames::{close, close_code, frame, masked};
 use raw::{HANDSHAKE, Raw};
+use session::session;
+use talk::{hear, say};
 
 /// A server that can be stopped.
 struct Running {
@@ -53,7 +59,7 @@ impl Running {
             + 'static,
     {
         let (stop, stopped) = oneshot::channel();
-        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::bind("127.0.0.1:0").await.expect("a free port");
         let addr = server.local_addr();
         let server = server.with_shutdown_deadline(deadline);
         let done = tokio::spawn(server.serve(handler, async move { drop(stopped.await) }));
@@ -92,7 +98,7 @@ fn chatty() -> (WebSocketFactory, Arc<Notify>) {
     let factory = WebSocketFactory::builder()
         .fallback(move |_| Chatty(Arc::clone(&told)))
         .build()
-        .unwrap();
+        .expect("an endpoint");
     (factory, queued)
 }
 
@@ -108,16 +114,16 @@ async fn sessions_get_1001_behind_what_was_queued_and_the_silent_are_cut() {
     echoes(&mut second).await;
     silent.send(masked(0x81, b"hi")).await;
     frame(&mut silent).await;
-    bounded(first.send(Foreign::text("hundred"))).await.unwrap();
+    say(&mut first, Foreign::text("hundred")).await;
     bounded(queued.notified()).await;
 
     let answers = async {
         for n in 0..100 {
-            let message = bounded(first.next()).await.unwrap().unwrap();
+            let message = hear(&mut first).await;
             assert_eq!(message, Foreign::text(n.to_string()));
         }
-        assert_eq!(ends_with(&mut first).await, 1001);
-        assert_eq!(ends_with(&mut second).await, 1001);
+        assert_eq!(ends_with(first).await, 1001);
+        assert_eq!(ends_with(second).await, 1001);
         assert_eq!(close_code(&mut silent).await, 1001);
         let refused = bounded(TcpStream::connect(addr)).await;
         assert!(refused.is_err(), "nobody listens any more");
@@ -144,14 +150,14 @@ async fn request_in_flight_finishes_and_its_connection_ends() {
         })
     };
     let server = Running::start(WebSocketHandler::new(chatty().0, slow), LONG).await;
-    let (mut client, _) = open(server.addr, "/", []).await.unwrap();
+    let (client, _) = open(server.addr, "/", []).await.unwrap();
     let mut request = Raw::connect(server.addr).await;
     request.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     bounded(arrived.notified()).await;
 
     let answer = async {
         // The shutdown has begun by now.
-        assert_eq!(ends_with(&mut client).await, 1001);
+        assert_eq!(ends_with(client).await, 1001);
         go.notify_one();
         request.rest().await
     };
@@ -217,13 +223,13 @@ async fn handshake_that_was_being_accepted_becomes_a_session_that_is_closed() {
         .unwrap();
     let server = Running::start(WebSocketHandler::new(factory, NotFound), LONG).await;
     let chatty = [("sec-websocket-protocol", "chatty")];
-    let (mut client, _) = open(server.addr, "/", chatty).await.unwrap();
+    let (client, _) = open(server.addr, "/", chatty).await.unwrap();
     let mut raw = Raw::connect(server.addr).await;
     raw.send(HANDSHAKE).await;
     bounded(told.notified()).await;
 
     let answers = async {
-        assert_eq!(ends_with(&mut client).await, 1001);
+        assert_eq!(ends_with(client).await, 1001);
         go.notify_one();
         let head = raw.head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -251,7 +257,7 @@ async fn handshake_that_comes_too_late_is_no_session() {
     echoes(&mut client).await;
 
     let answer = async {
-        assert_eq!(ends_with(&mut client).await, 1001);
+        assert_eq!(ends_with(client).await, 1001);
         late.send(other_half).await;
         late.rest().await
     };
@@ -315,23 +321,13 @@ async fn server_without_sessions_stops_at_once() {
     assert_eq!(idle.rest().await, "nothing here\n");
 }
 
-/// A WebSocket, opened.
-async fn session(addr: SocketAddr) -> Raw {
-    let mut raw = Raw::connect(addr).await;
-    raw.send(HANDSHAKE).await;
-    let head = raw.head().await;
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    raw
-}
-
 async fn echoes(client: &mut Client) {
-    bounded(client.send(Foreign::text("hi"))).await.unwrap();
-    let echo = bounded(client.next()).await.unwrap().unwrap();
-    assert_eq!(echo, Foreign::text("hi"));
+    say(client, Foreign::text("hi")).await;
+    assert_eq!(hear(client).await, Foreign::text("hi"));
 }
 
-/// Reads to the end, answering as a client does; the code of the Close that came.
-async fn ends_with(client: &mut Client) -> u16 {
+/// Reads to the end, answers as a client does, and goes: the code of the Close that came.
+async fn ends_with(mut client: Client) -> u16 {
     let mut code = None;
     while let Some(Ok(message)) = bounded(client.next()).await {
         if let Foreign::Close(Some(close)) = message {

@@ -38,7 +38,8 @@ type Handler = WebSocketHandler<NotFound>;
 
 fn recording() -> (WebSocketFactory, Log) {
     let (make, log) = recorder();
-    let factory = WebSocketFactory::builder().fallback(make).build().unwrap();
+    let builder = WebSocketFactory::builder().fallback(make);
+    let factory = builder.build().expect("an endpoint");
     (factory, log)
 }
 
@@ -96,14 +97,47 @@ async fn converse(handler: &Handler, serve: Serve, pieces: &[&[u8]]) -> Vec<u8> 
     let (mut near, far) = duplex(4096);
     serve(handler.clone(), far);
     for piece in pieces {
-        bounded(near.write_all(piece)).await.unwrap();
+        bounded(near.write_all(piece)).await.expect("a reader");
         // One thread, and everybody else is asleep: this lets the server read the piece.
         yield_now().await;
         yield_now().await;
     }
     let mut answer = Vec::new();
-    bounded(near.read_to_end(&mut answer)).await.unwrap();
+    let read = bounded(near.read_to_end(&mut answer)).await;
+    read.expect("an end");
     answer
+}
+
+#[tokio::test]
+async fn limits_of_the_server_around_the_handler_are_its_own() {
+    // hyper's, where nobody set others; `Server` allows a head of 64 KiB.
+    let (factory, _log) = recording();
+    let handler = WebSocketHandler::new(factory, NotFound);
+    let request = |target: &str, header: usize| {
+        let head = String::from_utf8_lossy(HANDSHAKE).replace("GET /", &format!("GET /{target}"));
+        let long = format!("\r\nX-Long: {}\r\n\r\n", "a".repeat(header));
+        head.replace("\r\n\r\n", &long)
+    };
+
+    for (row, request, status) in [
+        ("H17: a header of 64 KiB", request("", 64 << 10), "101"),
+        ("H17: a header of 512 KiB", request("", 512 << 10), "431"),
+        (
+            "H19: a target of 64 KiB",
+            request(&"a".repeat(64 << 10), 1),
+            "414",
+        ),
+    ] {
+        let (near, far) = duplex(4096);
+        serve_http1(handler.clone(), far);
+        let (mut reader, mut writer) = tokio::io::split(near);
+        let sending = async move { drop(writer.write_all(request.as_bytes()).await) };
+        let mut answer = [0; 12];
+        let receiving = reader.read_exact(&mut answer);
+        let ((), received) = bounded(async { tokio::join!(sending, receiving) }).await;
+        received.unwrap();
+        assert_eq!(&answer[9..], status.as_bytes(), "hostile input {row}");
+    }
 }
 
 #[tokio::test]

@@ -38,22 +38,22 @@ pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
 /// The next frame of a server: its first byte and its payload. It must not be masked, and its
 /// length must be written in the shortest form (RFC 6455 §5.1 and §5.2).
 pub(crate) async fn frame(raw: &mut Raw) -> (u8, Bytes) {
-    let start = raw.exactly(2).await;
+    let start = exactly(raw, 2).await;
     let len = match start[1] {
         len @ 0..=125 => u64::from(len),
         126 => {
-            let len = raw.exactly(2).await;
+            let len = exactly(raw, 2).await;
             u64::from(u16::from_be_bytes([len[0], len[1]]))
         }
         127 => {
-            let len = raw.exactly(8).await;
+            let len = exactly(raw, 8).await;
             u64::from_be_bytes(len[..].try_into().expect("eight bytes"))
         }
         _ => panic!("a server's frame is masked: {start:?}"),
     };
     let shortest = header(start[0], 0, len);
     assert_eq!(shortest[1], start[1], "a length of {len} in a long form");
-    let payload = raw.exactly(usize::try_from(len).expect("it fits")).await;
+    let payload = exactly(raw, usize::try_from(len).expect("it fits")).await;
     (start[0], payload)
 }
 
@@ -66,4 +66,12 @@ pub(crate) async fn close_code(raw: &mut Raw) -> u16 {
         [high, low, ..] => u16::from_be_bytes([high, low]),
         [_] => panic!("a Close with half a code"),
     }
+}
+
+/// Exactly as many bytes as asked for.
+pub(crate) async fn exactly(raw: &mut Raw, bytes: usize) -> Bytes {
+    while raw.buffer.len() < bytes {
+        assert!(raw.fill().await, "ended early: {:?}", raw.buffer);
+    }
+    raw.buffer.split_to(bytes).freeze()
 }

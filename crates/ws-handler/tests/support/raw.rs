@@ -23,7 +23,7 @@ pub(crate) const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\n\
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
-    buffer: BytesMut,
+    pub(crate) buffer: BytesMut,
 }
 
 impl Raw {
@@ -53,14 +53,6 @@ impl Raw {
         }
     }
 
-    /// Exactly as many bytes as asked for.
-    pub(crate) async fn exactly(&mut self, bytes: usize) -> Bytes {
-        while self.buffer.len() < bytes {
-            assert!(self.fill().await, "ended early: {:?}", self.buffer);
-        }
-        self.buffer.split_to(bytes).freeze()
-    }
-
     /// Everything up to the end of the stream; a reset is an end, too.
     pub(crate) async fn rest(mut self) -> Bytes {
         while self.fill().await {}
@@ -68,7 +60,7 @@ impl Raw {
     }
 
     /// Reads once; false at the end of the stream.
-    async fn fill(&mut self) -> bool {
+    pub(crate) async fn fill(&mut self) -> bool {
         matches!(bounded(self.stream.read_buf(&mut self.buffer)).await, Ok(read) if read > 0)
     }
 }

@@ -81,9 +81,8 @@ impl Inflater {
     /// empty block that a message ends with, so they are read to the last, and yield nothing.
     fn read_tail(&mut self) -> Result<(), Fault> {
         let [a, b, c, d] = TAIL;
-        // Told to stop between two blocks, the state leaves the fifth byte alone; it takes it when
-        // the message has stopped within a block. A sixth place, to write to, is for what
-        // it would then make of the four.
+        // Told to stop between two blocks, the state leaves the fifth byte alone. Within a block it
+        // would take that, too, or make one of the four into a byte of the message.
         let run = self.run(&[a, b, c, d, 0], &mut [0], InflateFlush::Block)?;
         if run.read != TAIL.len() || run.wrote != 0 || run.status != Status::Ok {
             return Err("message stops within a DEFLATE block");

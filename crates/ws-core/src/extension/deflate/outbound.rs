@@ -1,6 +1,6 @@
 //! Frames of messages in, compressed or left as they are out (RFC 7692 §6.1, §7.2.1).
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use zlib_rs::{Deflate, DeflateFlush};
 
 use super::{
@@ -89,9 +89,9 @@ impl Outbound {
             .state
             .get_or_insert_with(|| pool::take_deflate(setting));
         let mut buffer = pool::take_buffer();
-        let mut compressed = BytesMut::new();
+        let mut full = Vec::new();
         let mut rest = payload;
-        loop {
+        let last = loop {
             let (read, wrote) = (state.total_in(), state.total_out());
             state
                 .compress(rest, &mut buffer, DeflateFlush::SyncFlush)
@@ -99,17 +99,24 @@ impl Outbound {
             // Cannot truncate: at most the lengths of the two slices.
             rest = &rest[(state.total_in() - read) as usize..];
             let written = (state.total_out() - wrote) as usize;
-            compressed.extend_from_slice(&buffer[..written]);
-            if written < buffer.len() || compressed.len() >= max_bytes.saturating_add(TAIL.len()) {
-                break;
+            if written < buffer.len() || full.len() >= max_bytes {
+                break &buffer[..written];
             }
-        }
-        pool::give_buffer(buffer);
+            full.extend_from_slice(&buffer);
+        };
 
-        if ends && compressed.ends_with(&TAIL) {
-            compressed.truncate(compressed.len() - TAIL.len());
-        }
-        (compressed.len() < max_bytes).then(|| compressed.freeze())
+        // Most messages fit into the buffer, and take one allocation of their own size.
+        let tail: &[u8] = if ends { &TAIL } else { &[] };
+        let compressed = if full.is_empty() {
+            Bytes::copy_from_slice(last.strip_suffix(tail).unwrap_or(last))
+        } else {
+            full.extend_from_slice(last);
+            let len = full.strip_suffix(tail).map_or(full.len(), <[u8]>::len);
+            full.truncate(len);
+            full.into()
+        };
+        pool::give_buffer(buffer);
+        (compressed.len() < max_bytes).then_some(compressed)
     }
 
     fn release(&mut self) {
