@@ -3,14 +3,15 @@
 //! A [`Connection`] holds what was read and not yet told, at most one incomplete message (or, for
 //! those who ask for frames, one incomplete frame besides), and nothing between two messages.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::{
     CloseFrame, Delivery, Demand, Event, ExtensionStack, Frame, FramePart, Limits, OpCode, Parsed,
-    Parser, ProtocolError, Role, Step, Utf8Validator,
+    Parser, Prepared, ProtocolError, Role, Step, Utf8Validator,
     assembler::Assembler,
     collector::FrameCollector,
     generator::{self, MaskKeys},
+    prepared::FormKey,
     state::{CloseState, Input},
 };
 
@@ -34,6 +35,8 @@ pub struct Connection {
     input: BytesMut,
     parser: Parser,
     extensions: ExtensionStack,
+    /// What an encoded message depends on besides itself, if that can be said.
+    form_key: Option<FormKey>,
     utf8: Utf8Validator,
     /// Whether the message under way is text, and so has to be UTF-8.
     in_text: bool,
@@ -56,6 +59,7 @@ impl Connection {
             delivery,
             input: BytesMut::new(),
             parser: Parser::new(role, limits).with_claimed(extensions.claimed()),
+            form_key: extensions.outbound_key(),
             extensions,
             utf8: Utf8Validator::default(),
             in_text: false,
@@ -199,6 +203,55 @@ impl Connection {
         self.extensions.push_outbound(frame);
         while let Some(part) = self.extensions.poll_outbound() {
             write(part.into_frame());
+        }
+    }
+
+    /// Writes the wire form of a message that was encoded before, or returns it where all
+    /// connections that have agreed on the same extensions can share it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::encode`].
+    pub fn encode_prepared(
+        &mut self,
+        prepared: &Prepared,
+        keys: Option<&mut dyn MaskKeys>,
+        out: &mut BytesMut,
+    ) -> Option<Bytes> {
+        match self.form_key.take() {
+            Some(key) if !self.role.masks() => {
+                let form = prepared.form(&key, || {
+                    let mut form = BytesMut::new();
+                    self.encode_frames(prepared, None, &mut form);
+                    form.freeze()
+                });
+                self.form_key = Some(key);
+                Some(form)
+            }
+            key => {
+                self.form_key = key;
+                self.encode_frames(prepared, keys, out);
+                None
+            }
+        }
+    }
+
+    fn encode_frames(
+        &mut self,
+        prepared: &Prepared,
+        mut keys: Option<&mut dyn MaskKeys>,
+        out: &mut BytesMut,
+    ) {
+        let mut plain = prepared.plain().clone();
+        while let Some(frame) = generator::split_plain(&mut plain) {
+            let part = FramePart::whole(frame);
+            let part = if prepared.is_uncompressed() {
+                part.left_plain()
+            } else {
+                part
+            };
+            let keys = keys.as_mut().map(|keys| &mut **keys as &mut dyn MaskKeys);
+            self.encode(part, keys, out);
         }
     }
 

@@ -16,7 +16,7 @@ pub use fragment::Fragment;
 mod deflate;
 pub use deflate::{DeflateConfig, PerMessageDeflate};
 
-use crate::{FramePart, ProtocolError, ReservedBits};
+use crate::{FramePart, ProtocolError, ReservedBits, prepared::FormKey};
 
 /// The parameters of an extension as they were agreed: names, some with a value.
 pub type Params = Vec<(String, Option<String>)>;
@@ -35,6 +35,14 @@ pub trait Extension: Send + std::fmt::Debug {
     /// The reserved bits that the extension gives a meaning to. Inbound it clears them.
     fn reserved(&self) -> ReservedBits {
         ReservedBits::NONE
+    }
+
+    /// What the outcome of [`Self::poll_outbound`] depends on besides the frame, as a number that
+    /// differs where the outcome may; `None` where it depends on the frames before, too.
+    ///
+    /// A message for many is run once through extensions that have one. Default: `None`.
+    fn outbound_key(&self) -> Option<u64> {
+        None
     }
 
     /// Takes a part from the peer's side.
@@ -98,6 +106,14 @@ impl ExtensionStack {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
+    }
+
+    /// What the outbound outcome depends on; `None` where one extension keeps a context.
+    pub(crate) fn outbound_key(&self) -> Option<FormKey> {
+        self.layers
+            .iter()
+            .map(|layer| Some((layer.name(), layer.outbound_key()?)))
+            .collect()
     }
 
     /// Every reserved bit that has an owner.

@@ -13,6 +13,8 @@ const PURE_STD: &[&str] = &[
     "mem",
     "ops",
     "str",
+    // Sharing, as of a message for many; nothing waits there for what somebody else does.
+    "sync",
 ];
 
 /// What the crate's users get with it.

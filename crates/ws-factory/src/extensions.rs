@@ -6,7 +6,10 @@
 
 use std::{fmt, sync::Arc};
 
-use ws_core::{Extension, ExtensionStack, extension::DeflateConfig};
+use ws_core::{
+    Extension, ExtensionStack,
+    extension::{DeflateConfig, Fragment, Identity},
+};
 
 use crate::{ExtensionOffer, Policy};
 
@@ -53,6 +56,41 @@ impl AgreedExtension {
             answer,
             extension: Box::new(extension),
         }
+    }
+}
+
+/// Agrees to Jetty's `identity`, which changes nothing: for tests of a pipeline.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to configure")]
+pub struct OfferedIdentity;
+
+impl ExtensionNegotiator for OfferedIdentity {
+    fn name(&self) -> &str {
+        "identity"
+    }
+
+    fn accept(&self, offer: &ExtensionOffer) -> Option<AgreedExtension> {
+        let known = offer.params().next().is_none();
+        known.then(|| AgreedExtension::new(offer.clone(), Identity::default()))
+    }
+}
+
+/// Agrees to Jetty's `fragment`, which cuts what is sent into frames of at most `maxLength` bytes,
+/// and at least `minFragments` of them.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to configure")]
+pub struct OfferedFragment;
+
+impl ExtensionNegotiator for OfferedFragment {
+    fn name(&self) -> &str {
+        "fragment"
+    }
+
+    fn accept(&self, offer: &ExtensionOffer) -> Option<AgreedExtension> {
+        let params: Vec<_> = offer.params().collect();
+        let (extension, agreed) = Fragment::accept(&params)?;
+        let answer = ExtensionOffer::with_params("fragment", agreed);
+        Some(AgreedExtension::new(answer, extension))
     }
 }
 

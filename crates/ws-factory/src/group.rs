@@ -105,6 +105,10 @@ impl Group {
     }
 
     /// Queues a message at every member; tells who got it.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "most who broadcast do not ask who got it"
+    )]
     pub fn broadcast(&self, message: &Prepared) -> BroadcastReport {
         let mut report = BroadcastReport::default();
         for member in self.members().values() {

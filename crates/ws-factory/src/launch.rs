@@ -13,7 +13,7 @@ use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
 
 use crate::{
     Endpoint, Policy, RequestSnapshot, Session, Transport, buffers, driver::Driver, link::Link,
-    sessions::Registration, upgrade::PendingUpgrade,
+    outbox::Encoding, sessions::Registration, upgrade::PendingUpgrade,
 };
 
 /// An accepted handshake whose connection is yet to come.
@@ -168,7 +168,12 @@ impl Established {
     /// The session, before it runs: it can be cloned, kept, and sent to.
     pub fn session(&mut self) -> &Session {
         self.session.get_or_insert_with(|| {
-            Session::new(std::mem::take(&mut self.request), Arc::clone(&self.policy))
+            let encoding = match self.role.masks() || !self.extensions.is_empty() {
+                true => Encoding::Anew,
+                false => Encoding::Plain,
+            };
+            let request = std::mem::take(&mut self.request);
+            Session::new(request, Arc::clone(&self.policy), encoding)
         })
     }
 

@@ -45,7 +45,7 @@ mod snapshot;
 pub use snapshot::{KeptHeaders, RequestSnapshot};
 
 mod extensions;
-pub use extensions::{AgreedExtension, ExtensionNegotiator};
+pub use extensions::{AgreedExtension, ExtensionNegotiator, OfferedFragment, OfferedIdentity};
 
 mod acceptor;
 pub use acceptor::{Accept, Accepted, Acceptor};

@@ -15,7 +15,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use ws_core::{
-    Connection, Event, Frame, OpCode, Role,
+    Connection, Event, Frame, OpCode, Prepared, Role,
     generator::{self, MaskKeys},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     clocks::{Alarm, Clocks, Waiting},
     driver::{Stop, Turn},
     ending::End,
-    outbox::Orders,
+    outbox::{Orders, Outgoing},
     sessions::Registration,
     wire::Wire,
 };
@@ -141,9 +141,9 @@ impl Link {
             self.put_control(pong);
         }
         let had_control = !self.wire.takes_control();
-        let had_data = !self.wire.data_is_gone();
         let outbox = self.session.outbox();
         let Orders {
+            anew,
             close,
             closing,
             aborted,
@@ -157,7 +157,7 @@ impl Link {
             self.policy = policy;
         }
         if !self.connection.sends_plain() {
-            self.encode_again(had_control, had_data);
+            self.encode_anew(had_control, anew);
         }
         if closing {
             self.clocks.closing(self.policy.close_timeout());
@@ -174,18 +174,40 @@ impl Link {
     }
 
     /// Writes plain frames anew, as a client or as one whose extensions have a say.
-    fn encode_again(&mut self, had_control: bool, had_data: bool) {
+    fn encode_anew(&mut self, had_control: bool, mut anew: VecDeque<Outgoing>) {
         if !had_control {
             let mut plain = self.wire.take_control();
             while let Some(frame) = generator::split_plain(&mut plain) {
                 self.put_control(frame);
             }
         }
-        if !had_data && !self.wire.data_is_gone() {
-            let mut chunks = self.wire.take_data();
-            while let Some(frame) = next_plain(&mut chunks) {
-                self.put_data(frame);
+        while let Some(outgoing) = anew.pop_front() {
+            match outgoing {
+                Outgoing::Plain(mut plain) => {
+                    while let Some(frame) = generator::split_plain(&mut plain) {
+                        self.put_data(frame);
+                    }
+                    // What is left is the header of a large frame, whose payload comes next.
+                    if !plain.is_empty()
+                        && let Some(Outgoing::Plain(payload)) = anew.pop_front()
+                        && let Some(frame) = generator::join_plain(&plain, payload)
+                    {
+                        self.put_data(frame);
+                    }
+                }
+                Outgoing::Prepared(prepared) => self.put_prepared(&prepared),
             }
+        }
+    }
+
+    fn put_prepared(&mut self, prepared: &Prepared) {
+        let keys = self.keys.as_deref_mut();
+        let keys = keys.map(|keys| keys as _);
+        let shared = self
+            .connection
+            .encode_prepared(prepared, keys, self.wire.data());
+        if let Some(form) = shared {
+            self.wire.put_shared(form);
         }
     }
 
@@ -283,23 +305,6 @@ impl std::fmt::Debug for Link {
             .field("session", &self.session)
             .field("connection", &self.connection)
             .finish_non_exhaustive()
-    }
-}
-
-/// The next frame of what was queued; the payload of a large one is a chunk of its own.
-fn next_plain(chunks: &mut VecDeque<Bytes>) -> Option<Frame> {
-    loop {
-        let front = chunks.front_mut()?;
-        if front.is_empty() {
-            chunks.pop_front();
-            continue;
-        }
-        if let Some(frame) = generator::split_plain(front) {
-            return Some(frame);
-        }
-        let header = chunks.pop_front()?;
-        let payload = chunks.pop_front()?;
-        return generator::join_plain(&header, payload);
     }
 }
 

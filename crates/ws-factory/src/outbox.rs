@@ -40,6 +40,9 @@ pub(crate) struct Outbox {
 struct Queue {
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
+    /// What goes before the tail, in the place of `chunks`, where plain frames are not what the
+    /// wire gets.
+    anew: Option<VecDeque<Outgoing>>,
     control: BytesMut,
     /// What waits here, and what the driver has taken and not yet written.
     waiting: Load,
@@ -72,9 +75,29 @@ enum Phase {
     Over,
 }
 
+/// What a client, or a connection with extensions, writes anew.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Plain frames; the payload of a large one is an item of its own.
+    Plain(Bytes),
+    /// A message that may have been written anew for somebody else.
+    Prepared(Prepared),
+}
+
+/// Whether the plain frames of an outbox are what the wire gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Encoding {
+    /// They are: a server without extensions.
+    Plain,
+    /// They are taken apart and written anew.
+    Anew,
+}
+
 /// What the driver has to do besides writing.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
+    /// What is to be written anew, in order.
+    pub(crate) anew: VecDeque<Outgoing>,
     /// Our Close, which comes after everything that has been taken.
     pub(crate) close: Option<CloseFrame>,
     /// Whether our Close is queued or gone.
@@ -92,11 +115,12 @@ const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
 const MAX_CONTROL_BYTES: usize = 32 * 127;
 
 impl Outbox {
-    pub(crate) fn new(policy: &Policy) -> Self {
+    pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
         Self {
             queue: Mutex::new(Queue {
                 chunks: VecDeque::new(),
                 tail: BytesMut::new(),
+                anew: (encoding == Encoding::Anew).then(VecDeque::new),
                 control: BytesMut::new(),
                 waiting: Load::default(),
                 in_flight: Load::default(),
@@ -127,9 +151,9 @@ impl Outbox {
 
     /// Queues an encoded message if there is room.
     pub(crate) fn try_prepared(&self, prepared: &Prepared) -> Result<(), SendError<()>> {
-        let plain = prepared.plain();
-        self.push((), plain.len(), Queue::admits_message, |queue, ()| {
-            queue.append(plain);
+        let bytes = prepared.plain().len();
+        self.push((), bytes, Queue::admits_message, |queue, ()| {
+            queue.append(prepared);
         })
     }
 
@@ -269,6 +293,7 @@ impl Outbox {
     pub(crate) fn exchange(&self, wire: &mut Wire, waker: &Waker) -> Orders {
         let mut queue = self.lock();
         let mut orders = Orders {
+            anew: VecDeque::new(),
             close: None,
             closing: queue.phase == Phase::Closing,
             aborted: self.is_aborted(),
@@ -287,8 +312,14 @@ impl Outbox {
                 self.progress.notify_waiters();
             }
             if queue.holds_something() {
-                let Queue { chunks, tail, .. } = &mut *queue;
-                wire.swap_data(chunks, tail);
+                queue.seal_anew();
+                let Queue {
+                    chunks, tail, anew, ..
+                } = &mut *queue;
+                match anew {
+                    Some(anew) => std::mem::swap(anew, &mut orders.anew),
+                    None => wire.swap_data(chunks, tail),
+                }
                 queue.in_flight = std::mem::take(&mut queue.waiting);
                 queue.taken += 1;
             }
@@ -317,6 +348,7 @@ impl Outbox {
         queue.waiting = Load::default();
         queue.in_flight = Load::default();
         queue.chunks = VecDeque::new();
+        queue.anew = queue.anew.take().map(|_| VecDeque::new());
         buffers::recycle(std::mem::take(&mut queue.tail));
         buffers::recycle(std::mem::take(&mut queue.control));
         drop(queue);
@@ -385,7 +417,9 @@ impl Queue {
     }
 
     fn holds_something(&self) -> bool {
-        !self.chunks.is_empty() || !self.tail.is_empty()
+        !self.chunks.is_empty()
+            || !self.tail.is_empty()
+            || self.anew.as_ref().is_some_and(|anew| !anew.is_empty())
     }
 
     fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
@@ -445,25 +479,45 @@ impl Queue {
             self.tail.extend_from_slice(&payload);
         } else {
             self.seal();
-            self.chunks.push_back(payload);
+            self.put(payload);
         }
     }
 
-    fn append(&mut self, plain: &Bytes) {
-        if plain.len() < SHARED_PAYLOAD_BYTES {
+    fn append(&mut self, prepared: &Prepared) {
+        let plain = prepared.plain();
+        if self.anew.is_some() {
+            self.seal_anew();
+            let outgoing = Outgoing::Prepared(prepared.clone());
+            self.anew.get_or_insert_default().push_back(outgoing);
+        } else if plain.len() < SHARED_PAYLOAD_BYTES {
             if self.tail.capacity() == 0 {
                 self.tail = buffers::write_buffer();
             }
             self.tail.extend_from_slice(plain);
         } else {
             self.seal();
-            self.chunks.push_back(plain.clone());
+            self.put(plain.clone());
         }
     }
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+            let sealed = self.tail.split().freeze();
+            self.put(sealed);
+        }
+    }
+
+    fn put(&mut self, bytes: Bytes) {
+        match &mut self.anew {
+            Some(anew) => anew.push_back(Outgoing::Plain(bytes)),
+            None => self.chunks.push_back(bytes),
+        }
+    }
+
+    /// Moves the tail to what is written anew, if this is such a queue.
+    fn seal_anew(&mut self) {
+        if self.anew.is_some() {
+            self.seal();
         }
     }
 }

@@ -15,7 +15,10 @@ use std::{
 use bytes::Bytes;
 use ws_core::{CloseCode, CloseFrame, Frame, Message, OpCode, Prepared, Text};
 
-use crate::{CloseEvent, Policy, RequestSnapshot, SendError, SessionExtensions, outbox::Outbox};
+use crate::{
+    CloseEvent, Policy, RequestSnapshot, SendError, SessionExtensions,
+    outbox::{Encoding, Outbox},
+};
 
 /// The name of a session, unique within the process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -75,10 +78,10 @@ struct Shared {
 }
 
 impl Session {
-    pub(crate) fn new(request: RequestSnapshot, policy: Arc<Policy>) -> Self {
+    pub(crate) fn new(request: RequestSnapshot, policy: Arc<Policy>, encoding: Encoding) -> Self {
         Self(Arc::new(Shared {
             id: SessionId::next(),
-            outbox: Outbox::new(&policy),
+            outbox: Outbox::new(&policy, encoding),
             request,
             policy: Mutex::new(policy),
             ended: OnceLock::new(),
@@ -140,6 +143,24 @@ impl Session {
     pub async fn send_prepared(&self, prepared: &Prepared) -> Result<(), SendError<()>> {
         let attempt = |outbox: &Outbox, ()| outbox.try_prepared(prepared);
         self.0.outbox.when_room((), attempt).await
+    }
+
+    /// Queues a message that is not compressed, whatever was agreed: for one that holds a secret
+    /// beside what somebody else may choose, whose compressed length would tell of it (CRIME,
+    /// BREACH).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Self::send_text`].
+    pub async fn send_uncompressed(&self, message: Message) -> Result<(), SendError> {
+        let prepared = Prepared::from(&message).uncompressed();
+        self.send_prepared(&prepared)
+            .await
+            .map_err(|error| error.map(|()| message))
     }
 
     /// Queues one data frame, for gateways and tests; Pings and Pongs go to [`Self::ping`] and

@@ -64,13 +64,6 @@ impl Wire {
         std::mem::swap(&mut self.control, control);
     }
 
-    /// The data that was just taken over, to write it anew.
-    pub(crate) fn take_data(&mut self) -> VecDeque<Bytes> {
-        let mut chunks = std::mem::take(&mut self.chunks);
-        chunks.push_back(std::mem::take(&mut self.tail).freeze());
-        chunks
-    }
-
     /// The control frames that were just taken over, to write them anew.
     pub(crate) fn take_control(&mut self) -> Bytes {
         std::mem::take(&mut self.control).freeze()
@@ -79,6 +72,14 @@ impl Wire {
     /// The end of the data, to write more to.
     pub(crate) fn data(&mut self) -> &mut BytesMut {
         ensure(&mut self.tail)
+    }
+
+    /// Adds whole frames whose bytes others send, too.
+    pub(crate) fn put_shared(&mut self, frames: Bytes) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+        self.chunks.push_back(frames);
     }
 
     /// The end of the control frames, to write more to.

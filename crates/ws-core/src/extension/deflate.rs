@@ -82,6 +82,10 @@ impl Extension for PerMessageDeflate {
         ReservedBits::RSV1
     }
 
+    fn outbound_key(&self) -> Option<u64> {
+        self.outbound.key()
+    }
+
     fn push_inbound(&mut self, part: FramePart) {
         self.inbound.push(part);
     }

@@ -71,6 +71,12 @@ impl Extension for Fragment {
         "fragment"
     }
 
+    fn outbound_key(&self) -> Option<u64> {
+        // Two lengths that differ above 2^48 bytes differ for no frame; `min_fragments` has 9 bits.
+        let max_bytes = (self.max_bytes as u64).min(u64::MAX >> 16);
+        Some(max_bytes << 16 | u64::from(self.min_fragments))
+    }
+
     fn push_inbound(&mut self, part: FramePart) {
         self.inbound = Some(part);
     }

@@ -20,6 +20,10 @@ impl Extension for Identity {
         "identity"
     }
 
+    fn outbound_key(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn push_inbound(&mut self, part: FramePart) {
         self.inbound = Some(part);
     }

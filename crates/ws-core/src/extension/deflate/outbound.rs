@@ -37,6 +37,19 @@ impl Outbound {
         }
     }
 
+    /// What a compressed message depends on, unless it depends on those before it.
+    pub(super) fn key(&self) -> Option<u64> {
+        let Compression {
+            setting,
+            keeps_context,
+            threshold_bytes,
+        } = self.compression;
+        // Two thresholds that differ above 2^48 bytes differ for no message.
+        let threshold = (threshold_bytes as u64).min(u64::MAX >> 16);
+        let setting = u64::from(setting.window_bits) << 56 | u64::from(setting.level) << 48;
+        (!keeps_context).then_some(setting | threshold)
+    }
+
     pub(super) fn push(&mut self, frame: FramePart) {
         self.frame = Some(frame);
     }
