@@ -297,6 +297,10 @@ impl Connection {
     }
 
     fn step(&mut self, demand: Demand) -> Result<Step, ProtocolError> {
+        // Asked once after every message that came alone, so the answer is short.
+        if self.input.is_empty() && self.extensions.is_empty() && self.state.may_deliver() {
+            return Ok(self.need_input());
+        }
         while self.state.may_deliver() {
             let part = match self.next_part(demand)? {
                 Ok(part) => part,
@@ -331,14 +335,16 @@ impl Connection {
                     return Ok(Ok(part));
                 }
                 Parsed::Part(part) => self.extensions.push_inbound(part),
-                Parsed::NeedInput => {
-                    // Lets go of the read buffer: an idle connection holds none.
-                    self.input = BytesMut::new();
-                    return Ok(Err(Step::NeedInput));
-                }
+                Parsed::NeedInput => return Ok(Err(self.need_input())),
                 Parsed::DataWaits => return Ok(Err(Step::DataWaits)),
             }
         }
+    }
+
+    /// Lets go of the read buffer: an idle connection holds none.
+    fn need_input(&mut self) -> Step {
+        self.input = BytesMut::new();
+        Step::NeedInput
     }
 
     fn take_control(&mut self, part: FramePart) -> Result<Event, ProtocolError> {
