@@ -298,7 +298,8 @@ impl Connection {
 
     fn step(&mut self, demand: Demand) -> Result<Step, ProtocolError> {
         // Asked once after every message that came alone, so the answer is short.
-        if self.input.is_empty() && self.extensions.is_empty() && self.state.may_deliver() {
+        let drained = self.input.is_empty() && self.extensions.is_empty();
+        if drained && demand == Demand::Any && self.state.may_deliver() {
             return Ok(self.need_input());
         }
         while self.state.may_deliver() {
