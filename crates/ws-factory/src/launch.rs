@@ -13,7 +13,7 @@ use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
 
 use crate::{
     Endpoint, Policy, RequestSnapshot, Session, Transport, buffers, driver::Driver, link::Link,
-    outbox::Encoding, sessions::Registration, upgrade::PendingUpgrade,
+    queue::Encoding, sessions::Registration, upgrade::PendingUpgrade,
 };
 
 /// An accepted handshake whose connection is yet to come.

@@ -79,6 +79,8 @@ mod buffers;
 
 mod wire;
 
+mod queue;
+
 mod outbox;
 
 mod finish;

@@ -24,7 +24,8 @@ use crate::{
     clocks::{Alarm, Clocks, Waiting},
     driver::{Stop, Turn},
     ending::End,
-    outbox::{Orders, Outgoing},
+    outbox::Orders,
+    queue::Outgoing,
     sessions::Registration,
     wire::Wire,
 };

@@ -16,11 +16,15 @@ use std::{
     task::Waker,
 };
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
-use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, OpCode, Prepared, generator};
+use ws_core::{CloseFrame, Frame, FrameHeader, Message, Prepared, generator};
 
-use crate::{Policy, buffers, send_error::SendError, wire::Wire};
+use crate::{
+    Policy, buffers,
+    queue::{Admission, Encoding, Load, Outgoing, Phase, Queue},
+    send_error::SendError,
+    wire::Wire,
+};
 
 /// The queue between a session's handles and its driver.
 #[derive(Debug)]
@@ -34,63 +38,6 @@ pub(crate) struct Outbox {
     room: Notify,
     /// Tells everybody that something was written, or that nothing will be.
     progress: Notify,
-}
-
-#[derive(Debug)]
-struct Queue {
-    chunks: VecDeque<Bytes>,
-    tail: BytesMut,
-    /// What goes before the tail, in the place of `chunks`, where plain frames are not what the
-    /// wire gets.
-    anew: Option<VecDeque<Outgoing>>,
-    control: BytesMut,
-    /// What waits here, and what the driver has taken and not yet written.
-    waiting: Load,
-    in_flight: Load,
-    limit: Load,
-    /// The message whose first frame was sent as a frame, and whose last was not.
-    sequence: Option<MessageKind>,
-    phase: Phase,
-    close: Option<CloseFrame>,
-    policy: Option<Arc<Policy>>,
-    waker: Option<Waker>,
-    /// How many batches the driver has taken, and how many it has written.
-    taken: u64,
-    written: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    messages: usize,
-    bytes: usize,
-}
-
-/// Whether something can still be sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
-    Open,
-    /// Our Close is queued or gone: nothing follows it (RFC 6455 §5.5.1).
-    Closing,
-    /// The session is over.
-    Over,
-}
-
-/// What a client, or a connection with extensions, writes anew.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    /// Plain frames; the payload of a large one is an item of its own.
-    Plain(Bytes),
-    /// A message that may have been written anew for somebody else.
-    Prepared(Prepared),
-}
-
-/// Whether the plain frames of an outbox are what the wire gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Encoding {
-    /// They are: a server without extensions.
-    Plain,
-    /// They are taken apart and written anew.
-    Anew,
 }
 
 /// What the driver has to do besides writing.
@@ -107,32 +54,10 @@ pub(crate) struct Orders {
     pub(crate) policy: Option<Arc<Policy>>,
 }
 
-/// A payload from this size on is not copied, in bytes: there the copy begins to cost more than a
-/// second piece in the write.
-const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
-
-/// How much of Pings and Pongs may wait, in bytes: 32 of the largest.
-const MAX_CONTROL_BYTES: usize = 32 * 127;
-
 impl Outbox {
     pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
         Self {
-            queue: Mutex::new(Queue {
-                chunks: VecDeque::new(),
-                tail: BytesMut::new(),
-                anew: (encoding == Encoding::Anew).then(VecDeque::new),
-                control: BytesMut::new(),
-                waiting: Load::default(),
-                in_flight: Load::default(),
-                limit: limit(policy),
-                sequence: None,
-                phase: Phase::Open,
-                close: None,
-                policy: None,
-                waker: None,
-                taken: 0,
-                written: 0,
-            }),
+            queue: Mutex::new(Queue::new(policy, encoding)),
             parked: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             room: Notify::new(),
@@ -259,7 +184,7 @@ impl Outbox {
     /// Tells the driver, and the queue, of a new policy.
     pub(crate) fn set_policy(&self, policy: Arc<Policy>) {
         let mut queue = self.lock();
-        queue.limit = limit(&policy);
+        queue.limit = Load::limit(&policy);
         queue.policy = Some(policy);
         self.wake(queue);
         self.room.notify_waiters();
@@ -390,141 +315,5 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while the lock is held, and if it did the queue would still be whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-enum Admission {
-    Granted,
-    Full,
-    Closed,
-    OutOfSequence,
-}
-
-impl Queue {
-    fn total(&self) -> Load {
-        Load {
-            messages: self.waiting.messages + self.in_flight.messages,
-            bytes: self.waiting.bytes + self.in_flight.bytes,
-        }
-    }
-
-    fn has_room(&self, bytes: usize) -> bool {
-        let total = self.total();
-        // A message larger than the bound passes when nothing else waits.
-        total.messages == 0
-            || (total.messages < self.limit.messages
-                && total.bytes.saturating_add(bytes) <= self.limit.bytes)
-    }
-
-    fn holds_something(&self) -> bool {
-        !self.chunks.is_empty()
-            || !self.tail.is_empty()
-            || self.anew.as_ref().is_some_and(|anew| !anew.is_empty())
-    }
-
-    fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
-        if self.phase != Phase::Open {
-            Admission::Closed
-        } else if self.sequence.is_some() || !self.has_room(bytes) {
-            // §5.4: a message waits for the end of the one that is sent as frames.
-            Admission::Full
-        } else {
-            Admission::Granted
-        }
-    }
-
-    fn admits_frame(&self, frame: &Frame, bytes: usize) -> Admission {
-        let in_sequence = match frame.opcode() {
-            OpCode::Continuation => self.sequence.is_some(),
-            OpCode::Text | OpCode::Binary => self.sequence.is_none(),
-            OpCode::Close | OpCode::Ping | OpCode::Pong => false,
-        };
-        if self.phase != Phase::Open {
-            Admission::Closed
-        } else if !in_sequence {
-            Admission::OutOfSequence
-        } else if !self.has_room(bytes) {
-            Admission::Full
-        } else {
-            Admission::Granted
-        }
-    }
-
-    fn admits_control(&self, frame: &Frame, _bytes: usize) -> Admission {
-        if self.phase != Phase::Open {
-            Admission::Closed
-        } else if !self.control.is_empty()
-            && self.control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES
-        {
-            Admission::Full
-        } else {
-            Admission::Granted
-        }
-    }
-
-    fn follow(&mut self, frame: &Frame) {
-        self.sequence = match (frame.fin(), frame.opcode().message_kind()) {
-            (true, _) => None,
-            (false, Some(kind)) => Some(kind),
-            (false, None) => self.sequence,
-        };
-    }
-
-    fn encode(&mut self, header: &FrameHeader, payload: Bytes) {
-        if self.tail.capacity() == 0 {
-            self.tail = buffers::write_buffer();
-        }
-        generator::encode_header(header, None, &mut self.tail);
-        if payload.len() < SHARED_PAYLOAD_BYTES {
-            self.tail.extend_from_slice(&payload);
-        } else {
-            self.seal();
-            self.put(payload);
-        }
-    }
-
-    fn append(&mut self, prepared: &Prepared) {
-        let plain = prepared.plain();
-        if self.anew.is_some() {
-            self.seal_anew();
-            let outgoing = Outgoing::Prepared(prepared.clone());
-            self.anew.get_or_insert_default().push_back(outgoing);
-        } else if plain.len() < SHARED_PAYLOAD_BYTES {
-            if self.tail.capacity() == 0 {
-                self.tail = buffers::write_buffer();
-            }
-            self.tail.extend_from_slice(plain);
-        } else {
-            self.seal();
-            self.put(plain.clone());
-        }
-    }
-
-    fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            let sealed = self.tail.split().freeze();
-            self.put(sealed);
-        }
-    }
-
-    fn put(&mut self, bytes: Bytes) {
-        match &mut self.anew {
-            Some(anew) => anew.push_back(Outgoing::Plain(bytes)),
-            None => self.chunks.push_back(bytes),
-        }
-    }
-
-    /// Moves the tail to what is written anew, if this is such a queue.
-    fn seal_anew(&mut self) {
-        if self.anew.is_some() {
-            self.seal();
-        }
-    }
-}
-
-fn limit(policy: &Policy) -> Load {
-    Load {
-        messages: policy.max_outbox_messages(),
-        bytes: policy.max_outbox_bytes(),
     }
 }

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use ws_core::{CloseCode, CloseFrame, Frame, Message, OpCode, Prepared, Text};
 
 use crate::{
-    CloseEvent, Policy, RequestSnapshot, SendError, SessionExtensions,
-    outbox::{Encoding, Outbox},
+    CloseEvent, Policy, RequestSnapshot, SendError, SessionExtensions, outbox::Outbox,
+    queue::Encoding,
 };
 
 /// The name of a session, unique within the process.

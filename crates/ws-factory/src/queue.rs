@@ -1,0 +1,235 @@
+//! What waits in an outbox: plain frames, and who may add to them.
+//!
+//! Bounded by [`Load`], in messages and in bytes. No lock, no task: `outbox` has those.
+
+use std::{collections::VecDeque, sync::Arc, task::Waker};
+
+use bytes::{Bytes, BytesMut};
+use ws_core::{CloseFrame, Frame, FrameHeader, MessageKind, OpCode, Prepared, generator};
+
+use crate::{Policy, buffers};
+
+/// What waits in an outbox, and what the driver has taken of it.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) chunks: VecDeque<Bytes>,
+    pub(crate) tail: BytesMut,
+    /// What goes before the tail, in the place of `chunks`, where plain frames are not what the
+    /// wire gets.
+    pub(crate) anew: Option<VecDeque<Outgoing>>,
+    pub(crate) control: BytesMut,
+    /// What waits here, and what the driver has taken and not yet written.
+    pub(crate) waiting: Load,
+    pub(crate) in_flight: Load,
+    pub(crate) limit: Load,
+    /// The message whose first frame was sent as a frame, and whose last was not.
+    pub(crate) sequence: Option<MessageKind>,
+    pub(crate) phase: Phase,
+    pub(crate) close: Option<CloseFrame>,
+    pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) waker: Option<Waker>,
+    /// How many batches the driver has taken, and how many it has written.
+    pub(crate) taken: u64,
+    pub(crate) written: u64,
+}
+
+/// How much waits, or may wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Whether something can still be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    Open,
+    /// Our Close is queued or gone: nothing follows it (RFC 6455 §5.5.1).
+    Closing,
+    /// The session is over.
+    Over,
+}
+
+/// What a client, or a connection with extensions, writes anew.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Plain frames; the payload of a large one is an item of its own.
+    Plain(Bytes),
+    /// A message that may have been written anew for somebody else.
+    Prepared(Prepared),
+}
+
+/// Whether the plain frames of an outbox are what the wire gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Encoding {
+    /// They are: a server without extensions.
+    Plain,
+    /// They are taken apart and written anew.
+    Anew,
+}
+
+/// A payload from this size on is not copied, in bytes: there the copy begins to cost more than a
+/// second piece in the write.
+const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
+
+/// How much of Pings and Pongs may wait, in bytes: 32 of the largest.
+const MAX_CONTROL_BYTES: usize = 32 * 127;
+
+/// Whether something may join the queue.
+pub(crate) enum Admission {
+    Granted,
+    Full,
+    Closed,
+    OutOfSequence,
+}
+
+impl Queue {
+    pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            tail: BytesMut::new(),
+            anew: (encoding == Encoding::Anew).then(VecDeque::new),
+            control: BytesMut::new(),
+            waiting: Load::default(),
+            in_flight: Load::default(),
+            limit: Load::limit(policy),
+            sequence: None,
+            phase: Phase::Open,
+            close: None,
+            policy: None,
+            waker: None,
+            taken: 0,
+            written: 0,
+        }
+    }
+
+    pub(crate) fn total(&self) -> Load {
+        Load {
+            messages: self.waiting.messages + self.in_flight.messages,
+            bytes: self.waiting.bytes + self.in_flight.bytes,
+        }
+    }
+
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let total = self.total();
+        // A message larger than the bound passes when nothing else waits.
+        total.messages == 0
+            || (total.messages < self.limit.messages
+                && total.bytes.saturating_add(bytes) <= self.limit.bytes)
+    }
+
+    pub(crate) fn holds_something(&self) -> bool {
+        !self.chunks.is_empty()
+            || !self.tail.is_empty()
+            || self.anew.as_ref().is_some_and(|anew| !anew.is_empty())
+    }
+
+    pub(crate) fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
+        if self.phase != Phase::Open {
+            Admission::Closed
+        } else if self.sequence.is_some() || !self.has_room(bytes) {
+            // §5.4: a message waits for the end of the one that is sent as frames.
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    pub(crate) fn admits_frame(&self, frame: &Frame, bytes: usize) -> Admission {
+        let in_sequence = match frame.opcode() {
+            OpCode::Continuation => self.sequence.is_some(),
+            OpCode::Text | OpCode::Binary => self.sequence.is_none(),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => false,
+        };
+        if self.phase != Phase::Open {
+            Admission::Closed
+        } else if !in_sequence {
+            Admission::OutOfSequence
+        } else if !self.has_room(bytes) {
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    pub(crate) fn admits_control(&self, frame: &Frame, _bytes: usize) -> Admission {
+        if self.phase != Phase::Open {
+            Admission::Closed
+        } else if !self.control.is_empty()
+            && self.control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES
+        {
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    pub(crate) fn follow(&mut self, frame: &Frame) {
+        self.sequence = match (frame.fin(), frame.opcode().message_kind()) {
+            (true, _) => None,
+            (false, Some(kind)) => Some(kind),
+            (false, None) => self.sequence,
+        };
+    }
+
+    pub(crate) fn encode(&mut self, header: &FrameHeader, payload: Bytes) {
+        if self.tail.capacity() == 0 {
+            self.tail = buffers::write_buffer();
+        }
+        generator::encode_header(header, None, &mut self.tail);
+        if payload.len() < SHARED_PAYLOAD_BYTES {
+            self.tail.extend_from_slice(&payload);
+        } else {
+            self.seal();
+            self.put(payload);
+        }
+    }
+
+    pub(crate) fn append(&mut self, prepared: &Prepared) {
+        let plain = prepared.plain();
+        if self.anew.is_some() {
+            self.seal_anew();
+            let outgoing = Outgoing::Prepared(prepared.clone());
+            self.anew.get_or_insert_default().push_back(outgoing);
+        } else if plain.len() < SHARED_PAYLOAD_BYTES {
+            if self.tail.capacity() == 0 {
+                self.tail = buffers::write_buffer();
+            }
+            self.tail.extend_from_slice(plain);
+        } else {
+            self.seal();
+            self.put(plain.clone());
+        }
+    }
+
+    pub(crate) fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            let sealed = self.tail.split().freeze();
+            self.put(sealed);
+        }
+    }
+
+    pub(crate) fn put(&mut self, bytes: Bytes) {
+        match &mut self.anew {
+            Some(anew) => anew.push_back(Outgoing::Plain(bytes)),
+            None => self.chunks.push_back(bytes),
+        }
+    }
+
+    /// Moves the tail to what is written anew, if this is such a queue.
+    pub(crate) fn seal_anew(&mut self) {
+        if self.anew.is_some() {
+            self.seal();
+        }
+    }
+}
+
+impl Load {
+    /// How much the policy lets wait.
+    pub(crate) fn limit(policy: &Policy) -> Self {
+        Self {
+            messages: policy.max_outbox_messages(),
+            bytes: policy.max_outbox_bytes(),
+        }
+    }
+}
