@@ -7,7 +7,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -31,6 +31,14 @@ pub(crate) struct Clocks {
     pings: Pings,
     /// Since when an event runs: the peer's clocks stand still meanwhile.
     handling_since: Option<Instant>,
+    /// For whom the timer is set, while no deadline has come nearer than it was then.
+    armed: Option<Armed>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    waiting: Waiting,
+    waker: Waker,
 }
 
 #[derive(Debug)]
@@ -82,7 +90,13 @@ impl Clocks {
                 pong_due: None,
             },
             handling_since: None,
+            armed: None,
         }
+    }
+
+    /// Looks at every deadline again before the next sleep: one may have come nearer.
+    pub(crate) fn rearm(&mut self) {
+        self.armed = None;
     }
 
     /// Something was received.
@@ -102,7 +116,10 @@ impl Clocks {
 
     /// The socket takes nothing.
     pub(crate) fn blocked(&mut self) {
-        self.blocked_since.get_or_insert_with(Instant::now);
+        if self.blocked_since.is_none() {
+            self.blocked_since = Some(Instant::now());
+            self.rearm();
+        }
     }
 
     /// Our Close is queued; the peer's is expected within `timeout`, counted from the last time
@@ -110,12 +127,14 @@ impl Clocks {
     pub(crate) fn closing(&mut self, timeout: Duration) {
         if self.close_at.is_none() {
             self.close_at = Instant::now().checked_add(timeout);
+            self.rearm();
         }
     }
 
     /// The running event may take `limit` from now on.
     pub(crate) fn limit_event(&mut self, limit: Duration) {
         self.event_at = Instant::now().checked_add(limit);
+        self.rearm();
     }
 
     pub(crate) const fn unlimit_event(&mut self) {
@@ -125,6 +144,7 @@ impl Clocks {
     /// A Ping leaves; returns its payload.
     pub(crate) fn ping_sent(&mut self, policy: &Policy) -> [u8; 8] {
         let now = Instant::now();
+        self.rearm();
         self.pings.last_at = now;
         self.pings.sent += 1;
         if self.pings.pong_due.is_none() {
@@ -159,13 +179,21 @@ impl Clocks {
         policy: &Policy,
         waiting: Waiting,
     ) -> Poll<Alarm> {
+        if self.is_armed(cx, waiting) {
+            return Poll::Pending;
+        }
         loop {
             let now = Instant::now();
             self.account(now, waiting);
+            self.armed = Some(Armed {
+                waiting,
+                waker: cx.waker().clone(),
+            });
             let Some((at, alarm)) = self.next(policy, waiting) else {
                 return Poll::Pending;
             };
             if at <= now {
+                self.rearm();
                 return Poll::Ready(alarm);
             }
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
@@ -176,6 +204,22 @@ impl Clocks {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether the timer is set for a deadline that can only have moved away: nothing to do but
+    /// to note when the peer was last heard of. That is every turn but the first, and a tenth of
+    /// the instructions of looking.
+    fn is_armed(&mut self, cx: &Context<'_>, waiting: Waiting) -> bool {
+        let armed = self.armed.as_ref();
+        let armed = armed
+            .is_some_and(|armed| armed.waiting == waiting && armed.waker.will_wake(cx.waker()));
+        if !armed || self.timer.as_ref().is_some_and(|timer| timer.is_elapsed()) {
+            return false;
+        }
+        if waiting == Waiting::Peer && std::mem::take(&mut self.active) {
+            self.last_activity = Instant::now();
+        }
+        true
     }
 
     /// Books what happened since the clock was last read.

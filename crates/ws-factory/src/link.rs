@@ -156,6 +156,7 @@ impl Link {
         if let Some(policy) = policy {
             self.connection.set_limits(policy.limits());
             self.policy = policy;
+            self.clocks.rearm();
         }
         if !self.connection.sends_plain() {
             self.encode_anew(had_control, anew);
