@@ -207,8 +207,8 @@ impl Clocks {
     }
 
     /// Whether the timer is set for a deadline that can only have moved away: nothing to do but
-    /// to note when the peer was last heard of. That is every turn but the first, and a tenth of
-    /// the instructions of looking.
+    /// to note when the peer was last heard of. So it is in nearly every turn: 85 instructions in
+    /// the place of 400.
     fn is_armed(&mut self, cx: &Context<'_>, waiting: Waiting) -> bool {
         let armed = self.armed.as_ref();
         let armed = armed
