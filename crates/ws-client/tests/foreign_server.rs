@@ -116,7 +116,7 @@ async fn close_of_the_client_is_answered_and_clean() {
 }
 
 #[tokio::test]
-async fn close_of_the_server_is_answered_with_its_code() {
+async fn close_of_the_server_is_answered_with_its_code_and_reason() {
     bounded(async {
         let (url, server) = serve(|mut socket| async move {
             let frame = close_frame(1001, "restart");
@@ -133,7 +133,7 @@ async fn close_of_the_server_is_answered_with_its_code() {
         let told = seen.recv().await.unwrap();
         assert_eq!(told, Seen::Close(1001, "restart".into(), Initiator::Remote));
         let answer = server.await.unwrap();
-        assert_eq!(answer, Message::Close(Some(close_frame(1001, ""))));
+        assert_eq!(answer, Message::Close(Some(close_frame(1001, "restart"))));
     })
     .await;
 }
