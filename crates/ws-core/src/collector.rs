@@ -1,11 +1,12 @@
 //! Parts of a frame in, whole frames out, for those who ask for frames.
 //!
-//! Holds at most one frame, which `Limits::max_frame_bytes` bounds. Its buffer grows with what
-//! has arrived, never with what a header announced.
+//! Holds at most one frame. The parser has held its header against `Limits::max_frame_bytes`; what
+//! extensions make of it, such as a small frame that inflates to a large one, is counted here. The
+//! buffer grows with what has arrived, never with what a header announced.
 
 use bytes::BytesMut;
 
-use crate::{Frame, FrameHeader, FramePart};
+use crate::{Frame, FrameHeader, FramePart, ProtocolError};
 
 /// The frame that is arriving.
 #[derive(Debug, Default)]
@@ -15,12 +16,20 @@ pub(crate) struct FrameCollector {
 
 impl FrameCollector {
     /// Takes the next part; returns the frame that it completes.
-    pub(crate) fn push(&mut self, part: FramePart) -> Option<Frame> {
+    pub(crate) fn push(
+        &mut self,
+        part: FramePart,
+        max_bytes: u64,
+    ) -> Result<Option<Frame>, ProtocolError> {
+        let bytes = (self.buffer.len() + part.payload.len()) as u64;
+        if bytes > max_bytes {
+            return Err(ProtocolError::FrameTooBig { bytes, max_bytes });
+        }
         if part.first && part.last {
-            return Some(part.into_frame());
+            return Ok(Some(part.into_frame()));
         }
         self.buffer.extend_from_slice(&part.payload);
-        part.last.then(|| self.take(&part.header))
+        Ok(part.last.then(|| self.take(&part.header)))
     }
 
     /// Where payload that is read past the parser belongs.

@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseFrame, Delivery, Demand, Event, ExtensionStack, Frame, FramePart, Limits, OpCode, Parsed,
-    Parser, Prepared, ProtocolError, Role, Step, Utf8Validator,
+    CloseFrame, Delivery, Demand, Event, ExtensionStack, Frame, FramePart, Limits, MessageKind,
+    OpCode, Parsed, Parser, Prepared, ProtocolError, Role, Step, Utf8Validator,
     assembler::Assembler,
     collector::FrameCollector,
     generator::{self, MaskKeys},
@@ -373,7 +373,17 @@ impl Connection {
         }
         self.check_text(&part.payload, part.ends_message())?;
         if self.delivery.frames() {
-            return Ok(self.frames.push(part).map(Event::Frame));
+            let kind = match self.in_text {
+                true => MessageKind::Text,
+                false => MessageKind::Binary,
+            };
+            // Without extensions nothing grows, and the parser has counted.
+            let max_bytes = match self.extensions.is_empty() {
+                true => u64::MAX,
+                false => self.limits.max_told_frame_bytes(kind),
+            };
+            let frame = self.frames.push(part, max_bytes)?;
+            return Ok(frame.map(Event::Frame));
         }
         self.assemble(part)
     }

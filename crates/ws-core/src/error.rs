@@ -54,10 +54,11 @@ pub enum ProtocolError {
     #[error("payload length has its top bit set")]
     LengthTopBit,
 
-    /// A frame that announces more than the configured limit (§10.4).
+    /// A frame that announces more than the configured limit, or that extensions make longer than
+    /// that (§10.4).
     #[error("frame of {bytes} bytes passes the limit of {max_bytes}")]
     FrameTooBig {
-        /// The length that the header announced.
+        /// The length that the header announced, or that had been reached.
         bytes: u64,
         /// The limit in force.
         max_bytes: u64,

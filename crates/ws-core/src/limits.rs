@@ -80,6 +80,12 @@ impl Limits {
         }
     }
 
+    /// The limit of one frame behind the extensions, where frames are told: it may be told to
+    /// somebody who takes it, so it may be as long as a frame or as a message.
+    pub(crate) fn max_told_frame_bytes(&self, kind: MessageKind) -> u64 {
+        self.max_frame_bytes(kind).max(self.max_message_bytes(kind))
+    }
+
     /// As [`Self::max_frame_bytes`], where extensions claim a reserved bit: one that compresses
     /// makes what it cannot compress longer, by an eighth and a few bytes at the worst
     /// (`deflateBound` of zlib). What counts is still the message that it leaves.

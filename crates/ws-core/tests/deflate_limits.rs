@@ -105,6 +105,38 @@ fn bomb_costs_its_limit_and_one_buffer() {
     }
 }
 
+/// Hostile input C10, where frames are told: one that inflates past what a message may have is
+/// never put together, whoever would take it.
+#[test]
+fn frame_is_no_longer_for_being_told_than_a_message() {
+    let bomb = |len| Oracle::new(false).compress(&vec![0; len], true);
+    let limits = Limits::default().with_max_binary_bytes(MIB as u64);
+    let wide = limits.with_max_frame_bytes(2 * MIB as u64);
+    for (limits, max_bytes) in [(limits, MIB), (wide, 2 * MIB)] {
+        for (len, fits) in [(max_bytes, true), (64 * MIB, false)] {
+            let (deflate, _) = oracle::both_ends(DeflateConfig::default());
+            let mut connection =
+                oracle::connection(Role::Server, deflate, limits, Delivery::Frames);
+            connection.recv(frame(0xc2, &bomb(len)).as_slice().into());
+
+            let told = connection.poll_event();
+
+            match told {
+                Ok(Step::Event(Event::Frame(told))) => {
+                    assert!(fits && told.payload().len() == len, "{len}");
+                }
+                Err(ProtocolError::FrameTooBig { bytes, .. }) => {
+                    assert!(
+                        !fits && bytes <= (max_bytes + BUFFER_BYTES) as u64,
+                        "{bytes}"
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 /// Hostile input C11: also at the very byte.
 #[test]
 fn limit_counts_what_was_inflated() {

@@ -71,6 +71,14 @@ impl ExtensionOffer {
             .map(|(name, value)| (name.as_str(), value.as_deref()))
     }
 
+    /// Whether it can be written in a header.
+    pub(crate) fn is_legal(&self) -> bool {
+        let is_token = |text: &str| headers::token(text.as_bytes()).is_some();
+        let mut params = self.params();
+        is_token(&self.name)
+            && params.all(|(name, value)| is_token(name) && value.is_none_or(is_token))
+    }
+
     /// The extensions of a request or a response, in order.
     ///
     /// # Errors

@@ -49,13 +49,19 @@ pub struct AgreedExtension {
 }
 
 impl AgreedExtension {
-    /// What the 101 says of it, and the instance that this connection gets.
+    /// What the 101 says of it, and the instance that this connection gets. An answer of another
+    /// name than the offer's, or with what is no token, declines the offer.
     #[must_use]
     pub fn new(answer: ExtensionOffer, extension: impl Extension + 'static) -> Self {
         Self {
             answer,
             extension: Box::new(extension),
         }
+    }
+
+    /// Whether the 101 can say so, of this offer.
+    fn answers(&self, offer: &ExtensionOffer) -> bool {
+        self.answer.name() == offer.name() && self.answer.is_legal()
     }
 }
 
@@ -127,7 +133,8 @@ impl ExtensionRegistry {
                 Some(negotiator) => negotiator.accept(offer),
                 None => compression.and_then(|config| accept_deflate(config, offer)),
             };
-            let Some(accepted) = accepted else {
+            // What cannot be said in the 101 would be agreed on by us alone.
+            let Some(accepted) = accepted.filter(|it| it.answers(offer)) else {
                 continue;
             };
             if stack.push(accepted.extension).is_ok() {
@@ -247,6 +254,41 @@ mod tests {
             answers(&[bad, good, ExtensionOffer::new("one")]),
             ["one; a=1"]
         );
+    }
+
+    /// Answers as it was told to.
+    #[derive(Debug)]
+    struct Answers(ExtensionOffer);
+
+    impl ExtensionNegotiator for Answers {
+        fn name(&self) -> &str {
+            "answers"
+        }
+        fn accept(&self, _offer: &ExtensionOffer) -> Option<AgreedExtension> {
+            Some(AgreedExtension::new(self.0.clone(), Identity::default()))
+        }
+    }
+
+    #[test]
+    fn answer_that_the_101_cannot_give_is_declined() {
+        let offer = ExtensionOffer::new("answers");
+        let with = |value| offer.clone().with_param("a", Some(value));
+        for (answer, agreed) in [
+            (offer.clone(), 1),
+            (with("1"), 1),
+            (with("\u{e4}"), 0),
+            (with("1, other"), 0),
+            (with("1\r\nx: y"), 0),
+            (offer.clone().with_param("", None), 0),
+            (ExtensionOffer::new("other"), 0),
+        ] {
+            let mut registry = ExtensionRegistry::default();
+            registry.add(Arc::new(Answers(answer)));
+
+            let (stack, answers) = registry.agree(std::slice::from_ref(&offer), None);
+
+            assert_eq!((stack.len(), answers.len()), (agreed, agreed));
+        }
     }
 
     #[test]

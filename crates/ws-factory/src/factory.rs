@@ -13,11 +13,12 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode, request::Parts};
+use ws_core::ExtensionStack;
 
 use crate::{
     Accept, Accepted, Acceptor, ConfigError, Endpoint, EndpointRegistry, ExtensionNegotiator,
-    FactoryStats, OriginPolicy, Policy, Rejection, Session, SessionId, ShutdownReport,
-    StatelessEndpoint, UpgradeRequest,
+    ExtensionOffer, FactoryStats, OriginPolicy, Policy, Rejection, Session, SessionId,
+    ShutdownReport, StatelessEndpoint, UpgradeRequest,
     extensions::ExtensionRegistry,
     launch::Launch,
     negotiation::{Candidate, OriginChecked},
@@ -119,16 +120,16 @@ impl WebSocketFactory {
         upgrade: PendingUpgrade,
     ) -> Result<Response<String>, Rejection> {
         let Inner {
-            extensions,
-            policy,
-            sessions,
-            ..
+            policy, sessions, ..
         } = &*self.0;
         let request = UpgradeRequest::parse(parts)?;
         let registration = sessions.admit(policy.max_sessions())?;
-        let (accepted, candidate) = self.choose(request).await?;
-        let (extensions, agreed) =
-            extensions.agree(candidate.request().extension_offers(), policy.compression());
+        let Choice {
+            accepted,
+            candidate,
+            extensions,
+            agreed,
+        } = self.choose(request).await?;
         let negotiated = candidate.select(agreed);
 
         let launch = Launch {
@@ -143,9 +144,14 @@ impl WebSocketFactory {
         Ok(negotiated.into_response(headers))
     }
 
-    /// Asks the acceptor, within its deadline; its panic is a 500.
-    async fn choose(&self, request: UpgradeRequest) -> Result<(Accepted, Candidate), Rejection> {
-        let acceptor = &*self.0.acceptor;
+    /// Asks the acceptor, within its deadline, and the extensions; a panic in them is a 500.
+    async fn choose(&self, request: UpgradeRequest) -> Result<Choice, Rejection> {
+        let Inner {
+            acceptor,
+            extensions,
+            policy,
+            ..
+        } = &*self.0;
         let choice = async move {
             let checked = OriginChecked::check(request, |origin, request| {
                 acceptor.check_origin(origin, request)
@@ -155,7 +161,14 @@ impl WebSocketFactory {
                     .accept(candidate.request(), candidate.subprotocol())
                     .await?;
                 if let Some(accepted) = accepted {
-                    return Ok((accepted, candidate));
+                    let offers = candidate.request().extension_offers();
+                    let (extensions, agreed) = extensions.agree(offers, policy.compression());
+                    return Ok(Choice {
+                        accepted,
+                        candidate,
+                        extensions,
+                        agreed,
+                    });
                 }
             }
             Err(Candidate::none_selected())
@@ -169,8 +182,7 @@ impl WebSocketFactory {
                 )))
             })
         });
-        let limit = self.0.policy.accept_deadline();
-        tokio::time::timeout(limit, guarded)
+        tokio::time::timeout(policy.accept_deadline(), guarded)
             .await
             .unwrap_or_else(|_elapsed| Err(Rejection::unavailable("no endpoint in time")))
     }
@@ -212,6 +224,14 @@ impl WebSocketFactory {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.0.sessions.shutdown(deadline).await
     }
+}
+
+/// What a handshake is answered with.
+struct Choice {
+    accepted: Accepted,
+    candidate: Candidate,
+    extensions: ExtensionStack,
+    agreed: Vec<ExtensionOffer>,
 }
 
 impl fmt::Debug for WebSocketFactory {

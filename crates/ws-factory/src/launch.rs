@@ -138,7 +138,8 @@ impl Established {
         self
     }
 
-    /// The extensions that were agreed on. Default: none.
+    /// The extensions that were agreed on. Default: none. To be said before [`Self::session`], as
+    /// what is sent from then on goes through them.
     pub fn with_extensions(mut self, extensions: ExtensionStack) -> Self {
         self.extensions = extensions;
         self

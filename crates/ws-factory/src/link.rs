@@ -113,8 +113,12 @@ impl Link {
     /// Writes what there is. Pending while the socket takes no more of it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            self.exchange(cx.waker())?;
+            let took = self.exchange(cx.waker())?;
             if self.wire.is_empty() {
+                if took {
+                    // The extensions made nothing of it, which is as good as written.
+                    continue;
+                }
                 break;
             }
             match self.wire.poll_write(cx, &mut self.io) {
@@ -136,8 +140,8 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes what was queued, and obeys.
-    fn exchange(&mut self, waker: &Waker) -> Result<(), End> {
+    /// Takes what was queued, and obeys; returns whether there was something to write anew.
+    fn exchange(&mut self, waker: &Waker) -> Result<bool, End> {
         if let Some(pong) = self.wire.waiting_pong() {
             self.put_control(pong);
         }
@@ -145,6 +149,7 @@ impl Link {
         let outbox = self.session.outbox();
         let Orders {
             anew,
+            spare,
             close,
             closing,
             aborted,
@@ -158,8 +163,10 @@ impl Link {
             self.policy = policy;
             self.clocks.rearm();
         }
+        let took = !anew.is_empty();
         if !self.connection.sends_plain() {
             self.encode_anew(had_control, anew);
+            buffers::recycle(spare);
         }
         if closing {
             self.clocks.closing(self.policy.close_timeout());
@@ -172,7 +179,7 @@ impl Link {
             self.put_data(Frame::close(&close));
             self.connection.send_close();
         }
-        Ok(())
+        Ok(took)
     }
 
     /// Writes plain frames anew, as a client or as one whose extensions have a say.

@@ -16,6 +16,7 @@ use std::{
     task::Waker,
 };
 
+use bytes::BytesMut;
 use tokio::sync::Notify;
 use ws_core::{CloseFrame, Frame, FrameHeader, Message, Prepared, generator};
 
@@ -45,6 +46,8 @@ pub(crate) struct Outbox {
 pub(crate) struct Orders {
     /// What is to be written anew, in order.
     pub(crate) anew: VecDeque<Outgoing>,
+    /// What it was encoded into: a buffer of the thread's, once it has been written anew.
+    pub(crate) spare: BytesMut,
     /// Our Close, which comes after everything that has been taken.
     pub(crate) close: Option<CloseFrame>,
     /// Whether our Close is queued or gone.
@@ -87,7 +90,7 @@ impl Outbox {
         let len = frame.payload().len();
         self.push(frame, len, Queue::admits_frame, |queue, frame| {
             queue.follow(&frame);
-            queue.encode(&frame.header(), frame.into_payload());
+            queue.encode(&plain_header(&frame), frame.into_payload());
         })
     }
 
@@ -219,6 +222,7 @@ impl Outbox {
         let mut queue = self.lock();
         let mut orders = Orders {
             anew: VecDeque::new(),
+            spare: BytesMut::new(),
             close: None,
             closing: queue.phase == Phase::Closing,
             aborted: self.is_aborted(),
@@ -242,7 +246,10 @@ impl Outbox {
                     chunks, tail, anew, ..
                 } = &mut *queue;
                 match anew {
-                    Some(anew) => std::mem::swap(anew, &mut orders.anew),
+                    Some(anew) => {
+                        orders.anew = std::mem::take(anew);
+                        orders.spare = std::mem::take(tail);
+                    }
                     None => wire.swap_data(chunks, tail),
                 }
                 queue.in_flight = std::mem::take(&mut queue.waiting);
@@ -315,5 +322,41 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while the lock is held, and if it did the queue would still be whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without reserved bits: a received frame may have kept some, and only extensions may set them.
+const fn plain_header(frame: &Frame) -> FrameHeader {
+    let header = FrameHeader::whole(frame.opcode(), frame.payload().len() as u64);
+    match frame.fin() {
+        true => header,
+        false => header.not_final(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outbox_that_was_emptied_holds_no_buffer() {
+        for encoding in [Encoding::Plain, Encoding::Anew] {
+            let outbox = Outbox::new(&Policy::default(), encoding);
+            let mut wire = Wire::default();
+            outbox.try_message(Message::text("small")).unwrap();
+            outbox
+                .try_message(Message::binary(vec![0; 1 << 16]))
+                .unwrap();
+            outbox.try_message(Message::text("small")).unwrap();
+            outbox.try_control(Frame::ping("")).unwrap();
+
+            let orders = outbox.exchange(&mut wire, Waker::noop());
+
+            assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
+            assert_eq!(orders.anew.is_empty(), encoding == Encoding::Plain);
+            let queue = outbox.lock();
+            assert_eq!((queue.tail.capacity(), queue.control.capacity()), (0, 0));
+            assert!(!queue.holds_something());
+        }
     }
 }

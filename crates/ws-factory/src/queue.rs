@@ -70,7 +70,7 @@ pub(crate) enum Encoding {
 
 /// A payload from this size on is not copied, in bytes: there the copy begins to cost more than a
 /// second piece in the write.
-const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
+pub(crate) const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
 
 /// How much of Pings and Pongs may wait, in bytes: 32 of the largest.
 const MAX_CONTROL_BYTES: usize = 32 * 127;

@@ -341,7 +341,7 @@ impl Session {
 
     /// Changes the session's policy: limits from the next frame on, deadlines at once, the outbox's
     /// bounds for what is sent from now on. What has passed (`connect_deadline`,
-    /// `accept_deadline`, `max_sessions`, `kept_headers`) stays as it was.
+    /// `accept_deadline`, `max_sessions`, `compression`, `kept_headers`) stays as it was.
     ///
     /// ```
     /// # use ws_factory::Session;

@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use ws_core::{Frame, generator};
 
-use crate::buffers;
+use crate::{buffers, queue::SHARED_PAYLOAD_BYTES};
 
 /// Frames in their wire form, not yet taken by the socket.
 #[derive(Debug, Default)]
@@ -76,6 +76,9 @@ impl Wire {
 
     /// Adds whole frames whose bytes others send, too.
     pub(crate) fn put_shared(&mut self, frames: Bytes) {
+        if frames.len() < SHARED_PAYLOAD_BYTES {
+            return self.data().extend_from_slice(&frames);
+        }
         if !self.tail.is_empty() {
             self.chunks.push_back(self.tail.split().freeze());
         }

@@ -49,11 +49,15 @@ class Connection {
   }
 
   onOpen() {
-    const agreed = this.socket.protocol;
-    log({ kind: 'event', title: 'open', note: agreed ? `subprotocol ${agreed}` : 'no subprotocol' });
+    const { protocol: agreed, extensions } = this.socket;
+    const protocol = agreed ? `subprotocol ${agreed}` : 'no subprotocol';
+    const names = extensions.split(',').map((one) => one.split(';')[0].trim()).join(', ');
+    log({ kind: 'event', title: 'open', note: `${protocol}, ${extensions || 'no extensions'}` });
     element('agreed').textContent = agreed || 'none';
+    element('extensions').textContent = names || 'none';
+    element('extensions').title = extensions;
     showState('open', 'Open');
-    announce(`Connected, ${agreed ? `subprotocol ${agreed}` : 'no subprotocol'}.`);
+    announce(`Connected, ${protocol}, ${names || 'no extensions'}.`);
     const button = element('connect');
     // On a phone the focus would raise the keyboard over the log.
     if (document.activeElement === button && matchMedia('(pointer: fine)').matches) focusMessage();
@@ -349,7 +353,8 @@ function connect() {
     return;
   }
   complain('');
-  element('agreed').textContent = '–';
+  for (const id of ['agreed', 'extensions']) element(id).textContent = '–';
+  element('extensions').title = '';
   const note = `${socketAddress()}, offering ${protocol || 'no subprotocol'}`;
   log({ kind: 'event', at: connection.startedAt, title: 'connecting', note });
   showState('connecting', 'Connecting…');

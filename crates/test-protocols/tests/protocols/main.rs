@@ -7,6 +7,8 @@
 mod peer;
 
 mod broadcast;
+#[cfg(unix)]
+mod compression;
 mod echo;
 mod isolation;
 mod messages;
