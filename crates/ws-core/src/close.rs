@@ -65,6 +65,15 @@ impl CloseCode {
     }
 }
 
+impl TryFrom<u16> for CloseCode {
+    type Error = ProtocolError;
+
+    /// As [`Self::from_wire`], with an error for `?`.
+    fn try_from(code: u16) -> Result<Self, ProtocolError> {
+        Self::from_wire(code).ok_or(ProtocolError::InvalidCloseCode { code })
+    }
+}
+
 /// How a connection closed, as §7.1.5 defines it: the peer's code, or one of the two that stand
 /// for its absence.
 ///

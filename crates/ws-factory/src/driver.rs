@@ -33,11 +33,11 @@ pub(crate) struct Driver<E> {
     pub(crate) link: Link,
 }
 
-/// An end, and whether our Close was already queued when it came.
+/// An end, and our Close if that was already queued when it came.
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) end: End,
-    pub(crate) we_began: bool,
+    pub(crate) ours: Option<CloseFrame>,
 }
 
 /// How much has happened since the task last let others run.
@@ -370,7 +370,7 @@ impl Link {
             } else {
                 end
             },
-            we_began: !outbox.is_open(),
+            ours: outbox.ours(),
         }
     }
 

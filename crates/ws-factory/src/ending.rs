@@ -173,16 +173,18 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// `we_began` says whether our Close was queued before the end came.
-    pub(crate) fn of(end: End, we_began: bool) -> Self {
+    /// `ours` is our Close, if it was queued before the end came.
+    pub(crate) fn of(end: End, ours: Option<CloseFrame>) -> Self {
         match end {
-            End::PeerClosed(theirs) if we_began => Self::closed(theirs, Initiator::Local, None),
+            End::PeerClosed(theirs) if ours.is_some() => {
+                Self::closed(theirs, Initiator::Local, None)
+            }
             End::PeerClosed(theirs) => {
                 // §5.5.1: the answer carries the same code; with the reason, as browsers show it.
                 let answer = theirs.clone();
                 Self::closed(theirs, Initiator::Remote, Some(answer))
             }
-            End::Error(error) => Self::failed(error, we_began),
+            End::Error(error) => Self::failed(error, ours),
         }
     }
 
@@ -201,8 +203,10 @@ impl Verdict {
         }
     }
 
-    fn failed(error: SessionError, we_began: bool) -> Self {
-        let say = error.close();
+    fn failed(error: SessionError, ours: Option<CloseFrame>) -> Self {
+        let we_began = ours.is_some();
+        // §5.5.1: nothing follows our Close, so what the peer is told is what it was told.
+        let say = error.close().map(|close| ours.unwrap_or(close));
         let initiator = match &error {
             SessionError::ConnectionLost(_) if !we_began => Initiator::Remote,
             _ => Initiator::Local,

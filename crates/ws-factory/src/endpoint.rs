@@ -48,7 +48,7 @@ pub enum FrameAction {
 ///
 /// An event's future is dropped before it is ready in three cases: `on_connect` past
 /// `Policy::connect_deadline`; an event that still runs `Policy::close_timeout` after the session
-/// met its end; any event when `Session::abort` is called.
+/// met its end; any event when `Session::abort` is called, or a shutdown's deadline passes.
 ///
 /// ```
 /// use ws_factory::{Endpoint, EventResult, Session, Text};
@@ -132,6 +132,8 @@ pub trait Endpoint: Send + 'static {
     }
 
     /// A Ping arrived. It has been answered, unless `Policy::without_auto_pong`.
+    ///
+    /// Of Pings and Pongs that arrive while another event runs, the latest 16 are told after it.
     fn on_ping(
         &mut self,
         session: &Session,

@@ -107,7 +107,11 @@ impl WebSocketFactory {
             Ok(response) => Some(response),
             Err(rejection) => {
                 self.0.sessions.refused();
-                tracing::debug!(status = %rejection.status(), "handshake refused");
+                match std::error::Error::source(&rejection) {
+                    // The application's fault: the client is told nothing of it.
+                    Some(error) => tracing::warn!(error, "endpoint factory failed"),
+                    None => tracing::debug!(status = %rejection.status(), "handshake refused"),
+                }
                 Some(rejection.into_response())
             }
         }
@@ -215,7 +219,8 @@ impl WebSocketFactory {
     /// it; those that answer until `deadline` end cleanly, the rest are cut.
     ///
     /// Resolves when no task of a session is left. That is at the deadline, or as much later as the
-    /// last `on_close` takes, within `Policy::close_timeout`. There is no way back.
+    /// last `on_close` takes, within `Policy::close_timeout`. There is no way back. Called within an
+    /// event it would wait for that event's own session, up to the deadline: spawn it there.
     ///
     /// # Cancel safety
     ///

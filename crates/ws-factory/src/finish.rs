@@ -35,7 +35,7 @@ impl<E: Endpoint> Driver<E> {
             say,
             tell_error,
             mut event,
-        } = Verdict::of(stop.end, stop.we_began);
+        } = Verdict::of(stop.end, stop.ours);
 
         let said = talks && self.link.say(say, limit).await;
         event.clean &= said;

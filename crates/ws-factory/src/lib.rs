@@ -13,7 +13,9 @@
 //! `ws-core` is re-exported, so that one dependency is enough.
 #![forbid(unsafe_code)]
 
+pub use async_trait::async_trait;
 pub use bytes::{Bytes, BytesMut};
+pub use http;
 pub use ws_core::{
     CloseCode, CloseFrame, CloseStatus, Extension, ExtensionStack, Frame, FramePart, Limits,
     Message, MessageKind, OpCode, Partial, Prepared, ProtocolError, ReservedBits, Role, Text,

@@ -172,6 +172,7 @@ impl Outbox {
             return false;
         }
         queue.phase = Phase::Closing;
+        queue.ours = Some(Box::new(close.clone()));
         queue.close = Some(close);
         self.wake(queue);
         self.room.notify_waiters();
@@ -196,6 +197,11 @@ impl Outbox {
     /// Whether a message could still be queued, room or not.
     pub(crate) fn is_open(&self) -> bool {
         self.lock().phase == Phase::Open
+    }
+
+    /// Our Close, if it is queued or gone.
+    pub(crate) fn ours(&self) -> Option<CloseFrame> {
+        self.lock().ours.as_deref().cloned()
     }
 
     /// How much waits to be written: messages and bytes.

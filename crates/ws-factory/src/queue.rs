@@ -26,6 +26,8 @@ pub(crate) struct Queue {
     pub(crate) sequence: Option<MessageKind>,
     pub(crate) phase: Phase,
     pub(crate) close: Option<CloseFrame>,
+    /// Our Close, queued or gone.
+    pub(crate) ours: Option<Box<CloseFrame>>,
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) waker: Option<Waker>,
     /// How many batches the driver has taken, and how many it has written.
@@ -96,6 +98,7 @@ impl Queue {
             sequence: None,
             phase: Phase::Open,
             close: None,
+            ours: None,
             policy: None,
             waker: None,
             taken: 0,

@@ -26,12 +26,15 @@ type Make = Box<dyn Fn(&UpgradeRequest) -> Made + Send + Sync>;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Two endpoints for one subprotocol, or two for none.
+    /// Two endpoints for one subprotocol.
     #[error("subprotocol {subprotocol:?} is registered twice")]
     DuplicateSubprotocol {
-        /// The name; empty for "no subprotocol".
+        /// The name.
         subprotocol: String,
     },
+    /// Two endpoints for clients with which no subprotocol is agreed.
+    #[error("there are two fallback endpoints")]
+    DuplicateFallback,
     /// A name that cannot stand in `Sec-WebSocket-Protocol` (RFC 6455 §4.1).
     #[error("subprotocol {subprotocol:?} is not a token")]
     InvalidSubprotocol {
@@ -128,19 +131,18 @@ impl EndpointRegistry {
     }
 
     fn insert(&mut self, subprotocol: Option<&str>, make: Make) -> Result<(), ConfigError> {
-        let duplicate = match subprotocol {
-            None => self.fallback.replace(make).is_some(),
-            Some(name) if headers::token(name.as_bytes()).is_none() => {
-                return Err(ConfigError::InvalidSubprotocol {
-                    subprotocol: name.to_owned(),
-                });
-            }
-            Some(name) => self.by_subprotocol.insert(name.to_owned(), make).is_some(),
+        let Some(name) = subprotocol else {
+            return match self.fallback.replace(make) {
+                Some(_) => Err(ConfigError::DuplicateFallback),
+                None => Ok(()),
+            };
         };
-        if duplicate {
-            return Err(ConfigError::DuplicateSubprotocol {
-                subprotocol: subprotocol.unwrap_or_default().to_owned(),
-            });
+        let subprotocol = name.to_owned();
+        if headers::token(name.as_bytes()).is_none() {
+            return Err(ConfigError::InvalidSubprotocol { subprotocol });
+        }
+        if self.by_subprotocol.insert(name.to_owned(), make).is_some() {
+            return Err(ConfigError::DuplicateSubprotocol { subprotocol });
         }
         Ok(())
     }

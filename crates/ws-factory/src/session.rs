@@ -294,6 +294,9 @@ impl Session {
     /// Waits for the end of the session, and tells how it ended. Resolves before `on_close` is
     /// called.
     ///
+    /// Not for an event of the session's own: the session does not end while its event runs, so
+    /// that would wait for itself until `Policy::close_timeout`.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: it only waits.

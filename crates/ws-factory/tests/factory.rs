@@ -372,7 +372,7 @@ fn configuration_that_cannot_work_does_not_build() {
         ),
         (
             builder().fallback(|_| Quiet).fallback_shared(Quiet),
-            duplicate(""),
+            ConfigError::DuplicateFallback,
         ),
         (builder().endpoint("", |_| Quiet), invalid("")),
         (builder().endpoint("a b", |_| Quiet), invalid("a b")),

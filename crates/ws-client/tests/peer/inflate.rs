@@ -182,11 +182,11 @@ impl Code {
     fn new(lengths: &[usize]) -> Self {
         let mut counts = [0; 16];
         let mut symbols = Vec::new();
-        for length in 1..16 {
+        for (length, count) in counts.iter_mut().enumerate().skip(1) {
             let of_length = lengths.iter().enumerate().filter(|it| *it.1 == length);
             let before = symbols.len();
             symbols.extend(of_length.map(|(symbol, _)| symbol));
-            counts[length] = symbols.len() - before;
+            *count = symbols.len() - before;
         }
         Self { counts, symbols }
     }

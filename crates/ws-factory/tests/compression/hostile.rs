@@ -49,7 +49,8 @@ async fn data_that_breaks_a_rule_fails_the_session_with_its_code() {
     let hello = Codec::new(Context::Anew).compress(b"Hello, hello, hello");
     let cut_short = &hello[..hello.len() - 2];
     let two = [&[0x01, 0x00, 0x00, 0xff, 0xff], &hello[..]].concat();
-    let rows: [(&str, Vec<(u8, &[u8])>, u16); 8] = [
+    type Frames<'a> = Vec<(u8, &'a [u8])>;
+    let rows: [(&str, Frames<'_>, u16); 8] = [
         ("no DEFLATE data", vec![(TEXT | RSV1, &[0xff; 20])], 1007),
         ("cut short", vec![(TEXT | RSV1, cut_short)], 1007),
         (

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use ws_factory::{CloseEvent, Endpoint, EventResult, Message, Policy, Session, from_fn};
+use ws_factory::{CloseCode, CloseEvent, Endpoint, EventResult, Message, Policy, Session, from_fn};
 
 use crate::{
     peer::{CLOSE, PING, PONG, TEXT, close, serve},
@@ -46,6 +46,34 @@ async fn error_of_an_event_closes_with_1011_and_a_fixed_reason() {
             "close 1011 'internal error' by Local: endpoint failed",
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_behind_our_close_is_told_with_the_code_that_left() {
+    let log = Log::default();
+    let endpoint = Recorder::acting(&log, |session, told| async move {
+        match told {
+            Told::Message(_) => {
+                session.close(CloseCode::NORMAL, "done");
+                Err(SECRET.into())
+            }
+            _ => Ok(()),
+        }
+    });
+    let (mut peer, session, task) = serve(Policy::default(), endpoint);
+
+    peer.send(TEXT, "hi").await;
+    let frames = peer.rest().await;
+    drop(peer);
+    task.await.unwrap();
+
+    assert_eq!(frames, ["close 1000 done", "end"]);
+    let told = "close 1000 'done' by Local: endpoint failed";
+    assert_eq!(
+        log.lines(),
+        ["connect", "text hi", "error: endpoint failed", told]
+    );
+    assert_eq!(session.closed().await.status(), 1000);
 }
 
 /// Hostile inputs A1 and A20.
