@@ -18,6 +18,7 @@ use crate::{ProtocolError, Text};
 /// assert_eq!(CloseCode::GOING_AWAY.get(), 1001);
 /// assert_eq!(CloseCode::from_wire(4001).map(CloseCode::get), Some(4001));
 /// assert_eq!(CloseCode::from_wire(1006), None);
+/// assert_eq!(CloseCode::try_from(4001_u16), Ok(CloseCode::from_wire(4001).unwrap()));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct CloseCode(u16);
