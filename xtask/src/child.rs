@@ -164,7 +164,8 @@ fn read_aside<R: Read + Send + 'static>(stream: Option<R>) -> mpsc::Receiver<Str
     receiver
 }
 
-fn name(command: &Command) -> String {
+/// What a command is called in an explanation.
+pub(crate) fn name(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
     name.to_string_lossy().into_owned()

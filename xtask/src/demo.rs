@@ -13,13 +13,14 @@ use std::{
 
 use crate::{
     Outcome,
-    binaries::{Binaries, LOOPBACK, Server},
+    binaries::{Binaries, LOOPBACK, Profile},
     child,
+    listening::Listening,
 };
 
 pub(crate) fn run(once: bool) -> Outcome {
     println!("building test-server and test-client (dev profile)");
-    let binaries = Binaries::build()?;
+    let binaries = Binaries::build(Profile::Dev)?;
     let server = start(&binaries)?;
     println!("test-server runs at {}\n", server.address());
     let table = Table::of(&binaries, &server)?;
@@ -35,8 +36,8 @@ pub(crate) fn run(once: bool) -> Outcome {
 
 /// The table alone, on any port, for `cargo xtask test`: how many rows are ok.
 pub(crate) fn check() -> Result<usize, String> {
-    let binaries = Binaries::build()?;
-    let server = Server::start(&binaries, 0)?;
+    let binaries = Binaries::build(Profile::Dev)?;
+    let server = binaries.serve(0, &[])?;
     let table = Table::of(&binaries, &server)?;
     table
         .faults()
@@ -45,9 +46,9 @@ pub(crate) fn check() -> Result<usize, String> {
 }
 
 /// On the usual port if it is free, so that the page's address is the usual one.
-fn start(binaries: &Binaries) -> Result<Server, String> {
+fn start(binaries: &Binaries) -> Result<Listening, String> {
     let taken = TcpListener::bind((LOOPBACK, PORT)).is_err();
-    let server = Server::start(binaries, if taken { 0 } else { PORT })?;
+    let server = binaries.serve(if taken { 0 } else { PORT }, &[])?;
     if taken {
         println!("port {PORT} is taken: using {} instead", server.port());
     }
@@ -59,7 +60,7 @@ fn start(binaries: &Binaries) -> Result<Server, String> {
 /// We become the server instead of waiting for it: whatever signal then comes, from a terminal
 /// or for our process alone, is the server's to answer, and nothing can stay behind.
 #[cfg(unix)]
-fn serve(binaries: &Binaries, server: Server) -> Outcome {
+fn serve(binaries: &Binaries, server: Listening) -> Outcome {
     use std::os::unix::process::CommandExt;
 
     let port = server.port().to_owned();
@@ -73,7 +74,7 @@ fn serve(binaries: &Binaries, server: Server) -> Outcome {
 
 /// Serves the page until Ctrl-C, which a console sends to the server as well.
 #[cfg(not(unix))]
-fn serve(_binaries: &Binaries, mut server: Server) -> Outcome {
+fn serve(_binaries: &Binaries, mut server: Listening) -> Outcome {
     invite(server.port())?;
     server.wait()
 }
@@ -157,7 +158,7 @@ const DELAY: u64 = 50;
 const AT_MOST: Duration = Duration::from_secs(60);
 
 impl Protocol {
-    fn run(&'static self, binaries: &Binaries, server: &Server) -> Result<Row, String> {
+    fn run(&'static self, binaries: &Binaries, server: &Listening) -> Result<Row, String> {
         let mut client = Command::new(&binaries.client);
         client.args(["-h", LOOPBACK, "-p", server.port(), "-q"]);
         client.args(["-c", &COUNT.to_string(), "-d", &DELAY.to_string()]);
@@ -262,7 +263,7 @@ struct Row {
 struct Table(Vec<Row>);
 
 impl Table {
-    fn of(binaries: &Binaries, server: &Server) -> Result<Self, String> {
+    fn of(binaries: &Binaries, server: &Listening) -> Result<Self, String> {
         let rows = PROTOCOLS.iter().map(|it| it.run(binaries, server));
         rows.collect::<Result<_, _>>().map(Self)
     }

@@ -1,123 +1,108 @@
-//! Autobahn's cases, run natively: the PyPI package kosoku in a virtual environment of our own.
-//!
-//! The environment is made under the target folder and used again as long as it answers with
-//! the pinned version; whatever does not, a half-made one included, is made anew.
+//! Autobahn's cases, run natively by the PyPI package kosoku: as a client of a server that is
+//! already there, or as a server for a client that comes.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
+use std::{path::Path, time::Duration};
+
+use crate::{
+    child,
+    listening::Listening,
+    python::{ANSWER, Python, Venv},
+    target,
+    verdict::Case,
 };
-
-use crate::{child, target, verdict::Case};
 
 /// Pinned: another version may have other cases, and the committed list counts them.
 const VERSION: &str = "0.1.0";
 
+/// What the package asks for.
+pub(crate) const PYTHON_MINOR: u32 = 10;
+
 /// The runner, installed.
 #[derive(Debug)]
-pub(crate) struct Kosoku {
-    /// The environment's own.
-    python: PathBuf,
-}
+pub(crate) struct Kosoku(Venv);
 
 impl Kosoku {
-    /// Finds the environment, or makes it with `python`.
+    /// Finds it in its environment, or makes that with `python`.
     pub(crate) fn install(python: &Python) -> Result<Self, String> {
         let folder = target().join("autobahn").join("venv");
-        let programs = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
-        let kosoku = Self {
-            python: programs.join("python"),
-        };
-        if kosoku.version().as_deref() == Some(VERSION) {
-            return Ok(kosoku);
-        }
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .map_err(|error| format!("{} is in the way: {error}", folder.display()))?;
-        }
-        let mut make = Command::new(python.0);
-        make.args(["-m", "venv"]).arg(&folder);
-        child::capture(&mut make, INSTALL)?.success("making a virtual environment")?;
-
-        let mut install = Command::new(&kosoku.python);
-        install.args(["-m", "pip", "install", "--disable-pip-version-check"]);
-        install.args(["--no-input", &format!("kosoku=={VERSION}")]);
-        child::capture(&mut install, INSTALL)?.success("installing kosoku")?;
-        match kosoku.version() {
-            Some(version) if version == VERSION => Ok(kosoku),
-            version => Err(format!("installed kosoku {VERSION}, found {version:?}")),
-        }
+        Venv::install(python, &folder, "kosoku", VERSION).map(Self)
     }
 
-    /// What the environment says that it has, or `None` when it cannot even be asked.
-    fn version(&self) -> Option<String> {
-        let mut ask = Command::new(&self.python);
-        ask.args(["-c", ASK_VERSION]);
-        let captured = child::capture(&mut ask, ANSWER).ok()?;
-        let answered = captured.status.success();
-        answered.then(|| captured.stdout.trim().to_owned())
-    }
-
-    /// Runs all cases of `groups` against the server at `url`; the report goes to `folder`.
+    /// Runs the cases of `patterns` against the server at `url`; the report goes to `folder`.
     ///
     /// Failed cases are no error: the caller judges.
-    pub(crate) fn run(
+    pub(crate) fn run_against(
         &self,
         url: &str,
-        groups: &[&str],
+        patterns: &[String],
         folder: &Path,
         at_most: Duration,
     ) -> Result<Vec<Case>, String> {
-        let mut run = Command::new(&self.python);
+        let mut run = self.0.python();
         run.args(["-c", RUN, "--mode", "fuzzingclient"]);
-        for group in groups {
-            run.arg("--include").arg(format!("{group}.*"));
+        run.args(["--parallelism", PARALLELISM]);
+        for pattern in patterns {
+            run.args(["--include", pattern]);
         }
         run.arg("--outdir").arg(folder).arg(url);
         let ran = child::capture(&mut run, at_most)?;
+        self.report(folder)
+            .map_err(|fault| format!("{fault}\nkosoku said:\n{}", ran.output()))
+    }
 
-        let mut read = Command::new(&self.python);
+    /// Serves the cases of `patterns` but for those of `excluded`, on any port of `host`, until a
+    /// client asks for the report, which goes to `folder`.
+    pub(crate) fn serve(
+        &self,
+        host: &str,
+        patterns: &[String],
+        excluded: &[String],
+        folder: &Path,
+    ) -> Result<Listening, String> {
+        let mut serve = self.0.python();
+        serve.args(["-u", "-c", RUN, "--mode", "fuzzingserver"]);
+        for pattern in patterns {
+            serve.args(["--include", pattern]);
+        }
+        for pattern in excluded {
+            serve.args(["--exclude", pattern]);
+        }
+        serve.arg("--outdir").arg(folder).arg(format!("{host}:0"));
+        Listening::start(&mut serve)
+    }
+
+    /// The verdicts of the report in `folder`, in the order of the suite.
+    pub(crate) fn report(&self, folder: &Path) -> Result<Vec<Case>, String> {
+        let mut read = self.0.python();
         read.args(["-c", READ_REPORT]).arg(folder);
-        let report = child::capture(&mut read, ANSWER)?
-            .success("reading the report")
-            .map_err(|fault| format!("{fault}\nkosoku said:\n{}", ran.output()))?;
+        let report = child::capture(&mut read, ANSWER)?.success("reading the report")?;
         cases(&report.stdout)
     }
 }
 
-/// The name of a Python that is good enough.
-#[derive(Debug)]
-pub(crate) struct Python(&'static str);
-
-impl Python {
-    /// The first of the usual names that is Python 3.10 or later, which kosoku needs, with the
-    /// modules that make an environment (Debian packages them apart); or why there is none.
-    pub(crate) fn find() -> Result<Self, String> {
-        let usable = |name: &&str| {
-            let mut ask = Command::new(name);
-            ask.args(["-c", ASK_PYTHON]);
-            child::capture(&mut ask, ANSWER).is_ok_and(|captured| captured.status.success())
-        };
-        let found = ["python3", "python"].into_iter().find(usable);
-        found
-            .map(Self)
-            .ok_or_else(|| "no Python 3.10 or later with its venv module was found".to_owned())
-    }
-}
-
-const ASK_PYTHON: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-
-const ASK_VERSION: &str = "\
-import importlib.metadata, kosoku
-print(importlib.metadata.version('kosoku'))";
+/// How many cases run at once against a server: most of them wait, for an answer that must not come
+/// or for the end of a connection.
+const PARALLELISM: &str = "4";
 
 /// The package's own command, reached without its script: that one breaks when the folder moves.
+///
+/// The address of a fuzzing server is then on stdout. And one fault of the package is mended: its
+/// cases about compression take a message as octets, which is how Python 2 had it, and it gives
+/// them a string where a text was not compressed, as RFC 7692 §6 leaves to the sender.
 const RUN: &str = "\
 import sys
+from kosoku import _caseindex
+_caseindex.initialize_shims()
+from case12_x_x import Case12_X_X, Case13_X_X
+def with_octets(judge):
+    def on_message(case, message, binary):
+        judge(case, message.encode() if isinstance(message, str) else message, binary)
+    return on_message
+for case in Case12_X_X + Case13_X_X:
+    case.onMessage = with_octets(case.onMessage)
 from kosoku._cli import main
 sys.argv[0] = 'kosoku'
+sys.stderr = sys.stdout
 main()";
 
 /// The report is JSON and Python is at hand: it hands us a table, one line a case.
@@ -134,12 +119,6 @@ for agent, cases in load('index.json').items():
         why = ' '.join('; '.join(map(str, why)).split())
         print(case, verdict['behavior'], verdict['behaviorClose'], why, sep='\\t')";
 
-/// A new environment with one download of 3 MB: minutes on a slow line.
-const INSTALL: Duration = Duration::from_secs(300);
-
-/// A question to Python; the first start of a fresh environment compiles what it imports.
-const ANSWER: Duration = Duration::from_secs(60);
-
 /// Reads what [`READ_REPORT`] prints, in the order of the suite: 1.2.10 after 1.2.9.
 fn cases(table: &str) -> Result<Vec<Case>, String> {
     let mut cases = Vec::new();
@@ -155,10 +134,7 @@ fn cases(table: &str) -> Result<Vec<Case>, String> {
             why: why.to_owned(),
         });
     }
-    cases.sort_by_key(|case| {
-        let numbers = case.id.split('.').map(|part| part.parse::<u32>().ok());
-        numbers.collect::<Vec<_>>()
-    });
+    cases.sort_by_key(Case::place);
     Ok(cases)
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Outcome, autobahn, binaries::cargo, child, demo, tidy};
+use crate::{Outcome, autobahn, binaries::cargo, child, demo, interop, tidy};
 
 struct Step {
     name: &'static str,
@@ -54,9 +54,25 @@ const STEPS: &[Step] = &[
         run: || all(demo::check(), "protocols"),
     },
     Step {
+        name: "interop",
+        run: || match interop::check() {
+            Ok(interop::Checked { passed, skipped }) => {
+                let skipped = skipped.iter().map(|why| format!(", SKIPPED: {why}"));
+                all(
+                    Ok(passed),
+                    &format!("checks{}", skipped.collect::<String>()),
+                )
+            }
+            Err(fault) => all(Err(fault), "checks"),
+        },
+    },
+    Step {
         name: "autobahn",
         run: || match autobahn::check_quick() {
-            Ok(autobahn::Checked::Ran(cases)) => all(Ok(cases.len()), "cases"),
+            Ok(autobahn::Checked::Ran(roles)) => {
+                let cases = roles.iter().map(|(_, cases)| cases.len()).sum();
+                all(Ok(cases), "cases, both roles")
+            }
             Ok(autobahn::Checked::Skipped(why)) => Ok(Done {
                 count: Count::default(),
                 note: format!("SKIPPED: {why}"),

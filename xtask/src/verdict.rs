@@ -1,9 +1,11 @@
-//! What Autobahn said, held against what is expected (`compliance/autobahn-server.txt`).
+//! What Autobahn said, held against what is expected (`compliance/autobahn-*.txt`).
 //!
 //! In: one [`Case`] per case that ran, and the committed list. Out: a table by group, and every
 //! way in which the run was worse than the list. Better than the list is never a fault.
 
 use std::{collections::BTreeMap, fmt::Write as _};
+
+use crate::selection::{Selection, is_in};
 
 /// One case of the suite and how it went.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,8 +26,15 @@ impl Case {
         Rank::of(&self.behavior).max(Rank::of(&self.close))
     }
 
+    /// `7.13.1` is in group `7`.
     fn group(&self) -> &str {
-        group_of(&self.id)
+        self.id.split('.').next().unwrap_or(&self.id)
+    }
+
+    /// Where it stands in the suite: 1.2.10 after 1.2.9.
+    pub(crate) fn place(&self) -> Vec<Option<u32>> {
+        let numbers = self.id.split('.').map(|part| part.parse().ok());
+        numbers.collect()
     }
 }
 
@@ -97,16 +106,21 @@ impl Expected {
         Ok(expected)
     }
 
-    /// Every way in which `cases`, a run of `groups`, is worse than expected; one line each.
-    pub(crate) fn faults(&self, groups: &[&str], cases: &[Case]) -> Vec<String> {
+    /// Every way in which `cases`, a run of `selection`, is worse than expected; one line each.
+    pub(crate) fn faults(&self, selection: &Selection, cases: &[Case]) -> Vec<String> {
         let mut faults = Vec::new();
-        for group in groups {
-            let ran = cases.iter().filter(|case| case.group() == *group).count();
+        for group in selection.groups() {
+            let ran = cases.iter().filter(|case| is_in(&case.id, group)).count();
             let listed = self.cases_in_group.get(*group).copied().unwrap_or_default();
             if ran != listed || ran == 0 {
                 faults.push(format!(
                     "group {group}: {ran} cases ran, {listed} are listed"
                 ));
+            }
+        }
+        for wanted in selection.cases() {
+            if !cases.iter().any(|case| case.id == *wanted) {
+                faults.push(format!("{wanted} did not run"));
             }
         }
         for case in cases {
@@ -127,19 +141,15 @@ impl Expected {
 }
 
 /// How many cases of each group came to which verdict, by the worse of a case's two.
-pub(crate) fn table(groups: &[&str], cases: &[Case]) -> String {
+pub(crate) fn table(cases: &[Case]) -> String {
     let mut table = format!("{:<6}{:>7}", "group", "cases");
     for rank in Rank::ALL {
         // Formatting into a `String` cannot fail; nor below.
         let _ = write!(table, "{:>15}", rank.word());
     }
-    let total = ("total", cases.iter().collect());
-    let by_group = groups.iter().map(|group| {
-        let of_group = cases.iter().filter(|case| case.group() == *group);
-        (*group, of_group.collect())
-    });
-    for (name, cases) in by_group.chain([total]) {
-        let cases: Vec<&Case> = cases;
+    let by_group = cases.chunk_by(|a, b| a.group() == b.group());
+    let by_group = by_group.map(|cases| (cases[0].group(), cases));
+    for (name, cases) in by_group.chain([("total", cases)]) {
         let _ = write!(table, "\n{name:<6}{:>7}", cases.len());
         for rank in Rank::ALL {
             let count = cases.iter().filter(|case| case.rank() == rank).count();
@@ -147,11 +157,6 @@ pub(crate) fn table(groups: &[&str], cases: &[Case]) -> String {
         }
     }
     table
-}
-
-/// `7.13.1` is in group `7`.
-fn group_of(case: &str) -> &str {
-    case.split('.').next().unwrap_or(case)
 }
 
 #[cfg(test)]
@@ -175,6 +180,11 @@ group 7 1   # trailing comment
         }
     }
 
+    fn faults_of(groups: &[&'static str], cases: &[Case]) -> Vec<String> {
+        let selection = Selection::new(groups, Vec::new());
+        Expected::parse(LIST).unwrap().faults(&selection, cases)
+    }
+
     /// A run that the list allows, with one case changed.
     fn faults_with(changed: Case) -> Vec<String> {
         let mut cases = vec![
@@ -184,7 +194,7 @@ group 7 1   # trailing comment
         ];
         let place = cases.iter_mut().find(|case| case.id == changed.id);
         *place.unwrap() = changed;
-        Expected::parse(LIST).unwrap().faults(&["1", "7"], &cases)
+        faults_of(&["1", "7"], &cases)
     }
 
     #[test]
@@ -217,16 +227,26 @@ group 7 1   # trailing comment
     fn group_with_a_case_missing_is_a_fault() {
         let cases = [case("1.1.1", "OK", "OK")];
 
-        let faults = Expected::parse(LIST).unwrap().faults(&["1"], &cases);
+        let faults = faults_of(&["1"], &cases);
 
         assert_eq!(faults, ["group 1: 1 cases ran, 2 are listed"]);
     }
 
     #[test]
     fn group_that_is_not_listed_is_a_fault() {
-        let faults = Expected::parse(LIST).unwrap().faults(&["12"], &[]);
+        let faults = faults_of(&["12"], &[]);
 
         assert_eq!(faults, ["group 12: 0 cases ran, 0 are listed"]);
+    }
+
+    #[test]
+    fn selected_case_that_is_missing_is_a_fault() {
+        let selection = Selection::new(&[], vec!["1.1.1".to_owned(), "1.1.2".to_owned()]);
+        let cases = [case("1.1.1", "OK", "OK")];
+
+        let faults = Expected::parse(LIST).unwrap().faults(&selection, &cases);
+
+        assert_eq!(faults, ["1.1.2 did not run"]);
     }
 
     #[test]
@@ -238,20 +258,24 @@ group 7 1   # trailing comment
 
     #[test]
     fn table_counts_a_case_by_its_worse_verdict() {
-        let cases = [case("1.1.1", "OK", "OK"), case("1.1.2", "OK", "UNCLEAN")];
+        let cases = [
+            case("1.1.1", "OK", "OK"),
+            case("1.1.2", "OK", "UNCLEAN"),
+            case("7.1.6", "INFORMATIONAL", "OK"),
+        ];
 
-        let table = table(&["1"], &cases);
+        let table = table(&cases);
 
-        let total = table.lines().last().unwrap();
-        let counts: Vec<&str> = total.split_whitespace().collect();
-        assert_eq!(counts, ["total", "2", "1", "0", "0", "0", "1"]);
+        let lines = table.lines().skip(1);
+        let counts: Vec<Vec<&str>> = lines.map(|it| it.split_whitespace().collect()).collect();
+        assert_eq!(counts[0], ["1", "2", "1", "0", "0", "0", "1"]);
+        assert_eq!(counts[1], ["7", "1", "0", "1", "0", "0", "0"]);
+        assert_eq!(counts[2], ["total", "3", "1", "1", "0", "0", "1"]);
     }
 
     #[test]
-    fn committed_list_parses() {
-        let path = crate::root().join(crate::autobahn::LIST);
-        let list = std::fs::read_to_string(path).unwrap();
-
-        Expected::parse(&list).unwrap();
+    fn cases_stand_in_the_order_of_their_numbers() {
+        assert!(case("1.2.9", "OK", "OK").place() < case("1.2.10", "OK", "OK").place());
+        assert!(case("9.1.1", "OK", "OK").place() < case("10.1.1", "OK", "OK").place());
     }
 }
