@@ -17,6 +17,7 @@ mod tidy;
 
 // What they stand on, from far to near.
 mod binaries;
+mod catalogue;
 mod child;
 mod kosoku;
 mod listening;
@@ -39,7 +40,8 @@ cargo xtask <command>
                            --once stops after the table, and fails unless every row is ok
   test                     every test and check there is, what fails fastest first
   ci                       the same
-  tidy                     layout rules clippy cannot see: headers, file length, layering
+  tidy                     rules clippy cannot see: headers, file length, layering, the tests that
+                           compliance/hostile-inputs.md names
   interop                  Python websockets and ws for Node.js as clients of test-server and as
                            servers for test-client (Python 3.11+, node 18+)
   autobahn [--all] [--keep]

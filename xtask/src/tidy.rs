@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Outcome, root,
+    Outcome, catalogue, root,
     source::{code_only, is_word, words},
 };
 
@@ -114,6 +114,7 @@ pub(crate) fn run() -> Outcome {
         }
     }
     faults.extend(unexplained_dependencies());
+    faults.extend(catalogue::faults());
     if faults.is_empty() {
         return Ok(());
     }
@@ -317,7 +318,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 
 const SKIPPED: &[&str] = &["target", ".git", "corpus"];
 
-const TEXTS: &[&str] = &["rs", "toml", "md", "yml", "html", "css", "js"];
+const TEXTS: &[&str] = &["rs", "toml", "md", "yml", "html", "css", "js", "mjs", "py"];
 
 #[cfg(test)]
 mod tests {
