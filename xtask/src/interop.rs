@@ -76,7 +76,7 @@ fn check_with(show: &dyn Fn(&str)) -> Result<Checked, String> {
 struct Library {
     name: String,
     /// Starts its script, to be given arguments.
-    script: Box<dyn Fn() -> Command + Sync>,
+    script: Box<dyn Fn() -> Command>,
 }
 
 enum Found {
@@ -114,7 +114,7 @@ fn node_ws() -> Result<Found, String> {
     let node = Node::install(&folder, "ws", VERSION)?;
     let script = node.module("node_ws.mjs", include_str!("../interop/node_ws.mjs"))?;
     Ok(Found::Library(Library {
-        name: format!("ws {VERSION}"),
+        name: format!("Node.js ws {VERSION}"),
         script: Box::new(move || {
             let mut node = Node::command();
             node.arg(&script);
@@ -218,7 +218,7 @@ fn passed(script: Captured) -> Result<Vec<String>, String> {
         .collect();
     match names {
         Some(names) if !names.is_empty() => Ok(names),
-        _ => Err(format!("the script says:\n{}", script.output())),
+        _ => Err(format!("the script said:\n{}", script.output())),
     }
 }
 
