@@ -237,6 +237,9 @@ impl Link {
                 Poll::Ready(Err(end)) => break end,
                 Poll::Pending => {
                     self.turn = Turn::default();
+                    if !self.park(cx) {
+                        continue;
+                    }
                     break ready!(self.poll_clocks(cx, Waiting::Peer));
                 }
             }
@@ -297,6 +300,9 @@ impl Link {
             }
         }
         self.turn = Turn::default();
+        if !self.park(cx) {
+            cx.waker().wake_by_ref();
+        }
         self.poll_event_limit(cx)
     }
 

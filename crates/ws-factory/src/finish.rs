@@ -68,8 +68,16 @@ impl Link {
         let said = poll_fn(|cx| {
             // A peer that writes before it reads would never come to our Close.
             peer_ended = peer_ended || self.poll_drain(cx).is_ready();
-            if ready!(self.poll_flush(cx)).is_err() {
-                return Poll::Ready(false);
+            match self.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => {
+                    // An abort still counts.
+                    if !self.park(cx) {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
             }
             // §7.1.1: it is the server that ends the stream; a client waits for that.
             Poll::Ready(!serves || ready!(self.poll_shutdown(cx)).is_ok())

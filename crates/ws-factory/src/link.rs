@@ -24,7 +24,7 @@ use crate::{
     clocks::{Alarm, Clocks, Waiting},
     driver::{Stop, Turn},
     ending::End,
-    outbox::Orders,
+    outbox::Anew,
     queue::Outgoing,
     sessions::Registration,
     wire::Wire,
@@ -47,8 +47,14 @@ pub(crate) struct Link {
     /// Whether the endpoint wants no more messages: it answered one with a Close.
     pub(crate) discards: bool,
     pub(crate) turn: Turn,
+    /// The batch of the outbox that is on the wire; 0 for none.
+    batch: u64,
+    /// Whether the outbox has something for when the wire is free.
+    behind: bool,
     /// Whether something was written that the transport may still hold.
     unflushed: bool,
+    /// Who is woken for what is queued while the task sleeps.
+    waker: Waker,
     pub(crate) registration: Registration,
 }
 
@@ -74,7 +80,10 @@ impl Link {
             stop: None,
             discards: false,
             turn: Turn::default(),
+            batch: 0,
+            behind: false,
             unflushed: false,
+            waker: Waker::noop().clone(),
             registration,
         }
     }
@@ -113,17 +122,24 @@ impl Link {
     /// Writes what there is. Pending while the socket takes no more of it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            let took = self.exchange(cx.waker())?;
+            if self.behind || self.session.outbox().has_news() {
+                self.exchange()?;
+            }
+            if let Some(pong) = self.wire.waiting_pong() {
+                self.put_control(pong);
+            }
+            if self.batch != 0 && self.wire.data_is_gone() {
+                self.session.outbox().wrote(std::mem::take(&mut self.batch));
+            }
             if self.wire.is_empty() {
-                if took {
-                    // The extensions made nothing of it, which is as good as written.
+                if self.behind {
                     continue;
                 }
                 break;
             }
             match self.wire.poll_write(cx, &mut self.io) {
                 Poll::Ready(Ok(_)) => {
-                    self.unflushed = true;
+                    self.unflushed = self.io.buffers();
                     self.clocks.wrote(self.policy.close_timeout());
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
@@ -140,57 +156,82 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes what was queued, and obeys; returns whether there was something to write anew.
-    fn exchange(&mut self, waker: &Waker) -> Result<bool, End> {
-        if let Some(pong) = self.wire.waiting_pong() {
-            self.put_control(pong);
+    /// Makes sure that whoever queues something wakes the task; false if there is something to do
+    /// before it may sleep.
+    pub(crate) fn park(&mut self, cx: &Context<'_>) -> bool {
+        if !self.waker.will_wake(cx.waker()) {
+            self.waker.clone_from(cx.waker());
+            self.session.outbox().register(cx.waker());
+            self.clocks.rearm();
         }
+        self.session.outbox().park()
+    }
+
+    /// Takes what was queued, and obeys.
+    fn exchange(&mut self) -> Result<(), End> {
         let had_control = !self.wire.takes_control();
         let outbox = self.session.outbox();
-        let Orders {
-            anew,
-            spare,
-            close,
-            closing,
-            aborted,
-            policy,
-        } = outbox.exchange(&mut self.wire, waker);
-        if aborted {
+        let orders = outbox.exchange(&mut self.wire);
+        if outbox.is_aborted() {
             return Err(SessionError::Aborted.into());
         }
-        if let Some(policy) = policy {
+        self.behind = orders.behind;
+        if orders.batch != 0 {
+            self.batch = orders.batch;
+        }
+        if orders.policy {
+            self.take_policy();
+        }
+        if !self.connection.sends_plain() {
+            self.encode_anew(had_control, orders.anew);
+        }
+        if orders.closing {
+            self.clocks.closing(self.policy.close_timeout());
+        }
+        if orders.close {
+            self.put_close();
+        }
+        Ok(())
+    }
+
+    fn take_policy(&mut self) {
+        if let Some(policy) = self.session.outbox().take_policy() {
             self.connection.set_limits(policy.limits());
             self.policy = policy;
             self.clocks.rearm();
         }
-        let took = !anew.is_empty();
-        if !self.connection.sends_plain() {
-            self.encode_anew(had_control, anew);
-            buffers::recycle(spare);
+    }
+
+    fn put_close(&mut self) {
+        let Some(close) = self.session.outbox().take_close() else {
+            return;
+        };
+        // §5.5.1: nothing follows our Close, so a Pong that waits leaves now.
+        if let Some(pong) = self.wire.take_pong() {
+            self.put_control(pong);
         }
-        if closing {
-            self.clocks.closing(self.policy.close_timeout());
-        }
-        if let Some(close) = close {
-            // §5.5.1: nothing follows our Close, so a Pong that waits leaves now.
-            if let Some(pong) = self.wire.take_pong() {
-                self.put_control(pong);
-            }
-            self.put_data(Frame::close(&close));
-            self.connection.send_close();
-        }
-        Ok(took)
+        self.put_data(Frame::close(&close));
+        self.connection.send_close();
     }
 
     /// Writes plain frames anew, as a client or as one whose extensions have a say.
-    fn encode_anew(&mut self, had_control: bool, mut anew: VecDeque<Outgoing>) {
+    fn encode_anew(&mut self, had_control: bool, data: bool) {
         if !had_control {
             let mut plain = self.wire.take_control();
             while let Some(frame) = generator::split_plain(&mut plain) {
                 self.put_control(frame);
             }
         }
-        while let Some(outgoing) = anew.pop_front() {
+        if !data {
+            return;
+        }
+        let Anew {
+            batch,
+            mut items,
+            spare,
+        } = self.session.outbox().take_anew();
+        self.batch = batch;
+        while let Some(outgoing) = items.pop_front() {
             match outgoing {
                 Outgoing::Plain(mut plain) => {
                     while let Some(frame) = generator::split_plain(&mut plain) {
@@ -198,7 +239,7 @@ impl Link {
                     }
                     // What is left is the header of a large frame, whose payload comes next.
                     if !plain.is_empty()
-                        && let Some(Outgoing::Plain(payload)) = anew.pop_front()
+                        && let Some(Outgoing::Plain(payload)) = items.pop_front()
                         && let Some(frame) = generator::join_plain(&plain, payload)
                     {
                         self.put_data(frame);
@@ -207,6 +248,8 @@ impl Link {
                 Outgoing::Prepared(prepared) => self.put_prepared(&prepared),
             }
         }
+        // All slices of it are gone.
+        buffers::recycle(spare);
     }
 
     fn put_prepared(&mut self, prepared: &Prepared) {

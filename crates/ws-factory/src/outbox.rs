@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -31,40 +31,59 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
+    /// Whether something was queued or ordered since the driver last looked.
+    news: AtomicBool,
     /// Whether the driver sleeps and has to be woken.
     parked: AtomicBool,
     aborted: AtomicBool,
-    /// Tells all senders that wait that there is room. All of them: the first in line may be one
-    /// that does not fit, or whose turn it is not.
-    room: Notify,
-    /// Tells everybody that something was written, or that nothing will be.
-    progress: Notify,
+    /// The last batch that was written, of those that the driver took.
+    written: AtomicU64,
+    /// How many wait for room, or for something to be written.
+    waiting: AtomicUsize,
+    /// Tells all of them to look again, and everybody that the session is over. All: the first in
+    /// line may be one that does not fit, or whose turn it is not.
+    changed: Notify,
 }
 
-/// What the driver has to do besides writing.
-#[derive(Debug, Default)]
+/// What the driver has to do besides writing what it was given.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Orders {
-    /// What is to be written anew, in order.
-    pub(crate) anew: VecDeque<Outgoing>,
-    /// What it was encoded into: a buffer of the thread's, once it has been written anew.
-    pub(crate) spare: BytesMut,
-    /// Our Close, which comes after everything that has been taken.
-    pub(crate) close: Option<CloseFrame>,
+    /// The batch that was put on the wire; 0 for none.
+    pub(crate) batch: u64,
+    /// Whether [`Outbox::take_anew`] has something to be written anew.
+    pub(crate) anew: bool,
+    /// Whether something waits for the wire to be free.
+    pub(crate) behind: bool,
+    /// Whether our Close is due: everything before it has been taken.
+    pub(crate) close: bool,
     /// Whether our Close is queued or gone.
     pub(crate) closing: bool,
-    pub(crate) aborted: bool,
-    /// The session's new policy.
-    pub(crate) policy: Option<Arc<Policy>>,
+    /// Whether there is a new policy.
+    pub(crate) policy: bool,
 }
+
+/// What is to be written anew, and what it was encoded into: a buffer of the thread's, once it has
+/// been written.
+#[derive(Debug)]
+pub(crate) struct Anew {
+    pub(crate) batch: u64,
+    pub(crate) items: VecDeque<Outgoing>,
+    pub(crate) spare: BytesMut,
+}
+
+/// One who waits for a change, counted from before it looks to when it has seen enough.
+struct Waiter<'a>(&'a AtomicUsize);
 
 impl Outbox {
     pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
         Self {
             queue: Mutex::new(Queue::new(policy, encoding)),
+            news: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
-            room: Notify::new(),
-            progress: Notify::new(),
+            written: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            changed: Notify::new(),
         }
     }
 
@@ -117,16 +136,17 @@ impl Outbox {
             Err(SendError::Full(back)) => item = back,
             outcome => return outcome,
         }
+        let _waiter = Waiter::new(&self.waiting);
         loop {
-            let room = self.room.notified();
-            let mut room = std::pin::pin!(room);
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
             // Listens before it looks, so that room made in between is not missed.
-            room.as_mut().enable();
+            changed.as_mut().enable();
             match attempt(self, item) {
                 Err(SendError::Full(back)) => item = back,
                 outcome => return outcome,
             }
-            room.await;
+            changed.await;
         }
     }
 
@@ -136,11 +156,11 @@ impl Outbox {
             let queue = self.lock();
             queue.taken + u64::from(queue.holds_something())
         };
-        self.when_progress(|| {
-            let queue = self.lock();
-            if queue.written >= batch {
+        let _waiter = Waiter::new(&self.waiting);
+        self.when_changed(|| {
+            if self.written.load(Ordering::SeqCst) >= batch {
                 Some(Ok(()))
-            } else if queue.phase == Phase::Over {
+            } else if self.lock().phase == Phase::Over {
                 Some(Err(SendError::Closed(())))
             } else {
                 None
@@ -149,18 +169,18 @@ impl Outbox {
         .await
     }
 
-    /// Waits until `look` sees what it is looking for; it is asked again whenever something was
-    /// written, and when the session is over.
-    pub(crate) async fn when_progress<T>(&self, look: impl Fn() -> Option<T>) -> T {
+    /// Waits until `look` sees what it is looking for; it is asked again when the session is over,
+    /// and now and then before.
+    pub(crate) async fn when_changed<T>(&self, look: impl Fn() -> Option<T>) -> T {
         loop {
-            let progress = self.progress.notified();
-            let mut progress = std::pin::pin!(progress);
-            // Listens before it looks, so that progress in between is not missed.
-            progress.as_mut().enable();
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // Listens before it looks, so that a change in between is not missed.
+            changed.as_mut().enable();
             if let Some(seen) = look() {
                 return seen;
             }
-            progress.await;
+            changed.await;
         }
     }
 
@@ -174,15 +194,15 @@ impl Outbox {
         queue.phase = Phase::Closing;
         queue.ours = Some(Box::new(close.clone()));
         queue.close = Some(close);
-        self.wake(queue);
-        self.room.notify_waiters();
+        self.order(queue);
+        self.changed.notify_waiters();
         true
     }
 
     /// Tells the driver to end at once.
     pub(crate) fn abort(&self) {
         self.aborted.store(true, Ordering::Release);
-        self.wake(self.lock());
+        self.order(self.lock());
     }
 
     /// Tells the driver, and the queue, of a new policy.
@@ -190,8 +210,8 @@ impl Outbox {
         let mut queue = self.lock();
         queue.limit = Load::limit(&policy);
         queue.policy = Some(policy);
-        self.wake(queue);
-        self.room.notify_waiters();
+        self.order(queue);
+        self.changed.notify_waiters();
     }
 
     /// Whether a message could still be queued, room or not.
@@ -206,7 +226,8 @@ impl Outbox {
 
     /// How much waits to be written: messages and bytes.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let queue = self.lock();
+        let mut queue = self.lock();
+        self.settle(&mut queue);
         let total = queue.total();
         (total.messages, total.bytes)
     }
@@ -218,63 +239,90 @@ impl Outbox {
         self.parked.store(false, Ordering::Release);
     }
 
+    /// The driver is about to sleep; false if there is something to do first.
+    pub(crate) fn park(&self) -> bool {
+        self.parked.store(true, Ordering::SeqCst);
+        // Whoever queues says so first and looks for a sleeper then: one of the two sees the other.
+        let may_sleep = !self.news.load(Ordering::SeqCst);
+        if !may_sleep {
+            self.unpark();
+        }
+        may_sleep
+    }
+
+    /// Registers who is to be woken.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.lock().waker = Some(waker.clone());
+    }
+
     pub(crate) fn is_aborted(&self) -> bool {
         self.aborted.load(Ordering::Acquire)
     }
 
-    /// Moves what waits to `wire` if that is empty, registers who is to be woken for more, and
-    /// returns what else there is to do.
-    pub(crate) fn exchange(&self, wire: &mut Wire, waker: &Waker) -> Orders {
+    /// Whether there is something to exchange.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Moves what waits to `wire` as far as that is free, and says what else there is to do.
+    pub(crate) fn exchange(&self, wire: &mut Wire) -> Orders {
         let mut queue = self.lock();
+        self.news.store(false, Ordering::Relaxed);
         let mut orders = Orders {
-            anew: VecDeque::new(),
-            spare: BytesMut::new(),
-            close: None,
             closing: queue.phase == Phase::Closing,
-            aborted: self.is_aborted(),
-            policy: queue.policy.take(),
+            policy: queue.policy.is_some(),
+            ..Orders::default()
         };
         let mut made_room = false;
         if wire.takes_control() && !queue.control.is_empty() {
             wire.swap_control(&mut queue.control);
             made_room = true;
         }
-        if wire.data_is_gone() {
-            if queue.written < queue.taken {
-                queue.written = queue.taken;
-                queue.in_flight = Load::default();
-                made_room = true;
-                self.progress.notify_waiters();
-            }
-            if queue.holds_something() {
-                queue.seal_anew();
-                let Queue {
-                    chunks, tail, anew, ..
-                } = &mut *queue;
-                match anew {
-                    Some(anew) => {
-                        orders.anew = std::mem::take(anew);
-                        orders.spare = std::mem::take(tail);
-                    }
-                    None => wire.swap_data(chunks, tail),
-                }
-                queue.in_flight = std::mem::take(&mut queue.waiting);
-                queue.taken += 1;
+        if !wire.data_is_gone() {
+            orders.behind = queue.holds_something() || queue.close.is_some();
+        } else {
+            if queue.anew.is_some() {
+                orders.anew = queue.holds_something();
+            } else if queue.holds_something() {
+                let queue = &mut *queue;
+                wire.swap_data(&mut queue.chunks, &mut queue.tail);
+                orders.batch = queue.take_batch();
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
-            if queue.control.is_empty() {
-                orders.close = queue.close.take();
-            }
+            orders.close = queue.close.is_some() && queue.control.is_empty();
         }
+        orders.behind |= !queue.control.is_empty();
+        drop(queue);
         if made_room {
-            self.room.notify_waiters();
+            self.tell_waiting();
         }
-        match &queue.waker {
-            Some(known) if known.will_wake(waker) => {}
-            _ => queue.waker = Some(waker.clone()),
-        }
-        self.parked.store(true, Ordering::Release);
         orders
+    }
+
+    /// Takes what is to be written anew, all of it.
+    pub(crate) fn take_anew(&self) -> Anew {
+        let mut queue = self.lock();
+        queue.seal_anew();
+        Anew {
+            batch: queue.take_batch(),
+            items: queue.anew.as_mut().map(std::mem::take).unwrap_or_default(),
+            spare: std::mem::take(&mut queue.tail),
+        }
+    }
+
+    /// Takes our Close, which is due.
+    pub(crate) fn take_close(&self) -> Option<CloseFrame> {
+        self.lock().close.take()
+    }
+
+    pub(crate) fn take_policy(&self) -> Option<Arc<Policy>> {
+        self.lock().policy.take()
+    }
+
+    /// The socket has taken all of a batch.
+    pub(crate) fn wrote(&self, batch: u64) {
+        self.written.store(batch, Ordering::SeqCst);
+        self.tell_waiting();
     }
 
     /// Ends it: what was not written is lost, whoever waits is told.
@@ -290,8 +338,7 @@ impl Outbox {
         buffers::recycle(std::mem::take(&mut queue.tail));
         buffers::recycle(std::mem::take(&mut queue.control));
         drop(queue);
-        self.room.notify_waiters();
-        self.progress.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     fn push<T>(
@@ -302,6 +349,7 @@ impl Outbox {
         write: impl FnOnce(&mut Queue, T),
     ) -> Result<(), SendError<T>> {
         let mut queue = self.lock();
+        self.settle(&mut queue);
         match admits(&queue, &item, bytes) {
             Admission::Granted => {}
             Admission::Full => return Err(SendError::Full(item)),
@@ -311,13 +359,16 @@ impl Outbox {
         queue.waiting.messages += 1;
         queue.waiting.bytes += bytes;
         write(&mut queue, item);
-        if self.parked.swap(false, Ordering::AcqRel) {
-            self.wake(queue);
-        }
+        self.order(queue);
         Ok(())
     }
 
-    fn wake(&self, queue: MutexGuard<'_, Queue>) {
+    /// Tells the driver that there is something to do, and wakes it if it sleeps and nobody has.
+    fn order(&self, queue: MutexGuard<'_, Queue>) {
+        self.news.store(true, Ordering::SeqCst);
+        if !self.parked.load(Ordering::SeqCst) || !self.parked.swap(false, Ordering::AcqRel) {
+            return;
+        }
         let waker = queue.waker.clone();
         drop(queue);
         if let Some(waker) = waker {
@@ -325,9 +376,36 @@ impl Outbox {
         }
     }
 
+    /// Tells those who wait, if there are any: a load in the place of a lock for every batch.
+    fn tell_waiting(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Books what has been written since somebody last asked.
+    fn settle(&self, queue: &mut Queue) {
+        if self.written.load(Ordering::SeqCst) == queue.taken {
+            queue.in_flight = Load::default();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while the lock is held, and if it did the queue would still be whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Waiter<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -356,10 +434,11 @@ mod tests {
             outbox.try_message(Message::text("small")).unwrap();
             outbox.try_control(Frame::ping("")).unwrap();
 
-            let orders = outbox.exchange(&mut wire, Waker::noop());
+            let orders = outbox.exchange(&mut wire);
+            let anew = orders.anew.then(|| outbox.take_anew());
 
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
-            assert_eq!(orders.anew.is_empty(), encoding == Encoding::Plain);
+            assert_eq!(anew.is_none(), encoding == Encoding::Plain);
             let queue = outbox.lock();
             assert_eq!((queue.tail.capacity(), queue.control.capacity()), (0, 0));
             assert!(!queue.holds_something());

@@ -30,9 +30,8 @@ pub(crate) struct Queue {
     pub(crate) ours: Option<Box<CloseFrame>>,
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) waker: Option<Waker>,
-    /// How many batches the driver has taken, and how many it has written.
+    /// How many batches the driver has taken.
     pub(crate) taken: u64,
-    pub(crate) written: u64,
 }
 
 /// How much waits, or may wait.
@@ -102,7 +101,6 @@ impl Queue {
             policy: None,
             waker: None,
             taken: 0,
-            written: 0,
         }
     }
 
@@ -119,6 +117,13 @@ impl Queue {
         total.messages == 0
             || (total.messages < self.limit.messages
                 && total.bytes.saturating_add(bytes) <= self.limit.bytes)
+    }
+
+    /// Books what waits as in flight; returns the number of the batch.
+    pub(crate) fn take_batch(&mut self) -> u64 {
+        self.in_flight = std::mem::take(&mut self.waiting);
+        self.taken += 1;
+        self.taken
     }
 
     pub(crate) fn holds_something(&self) -> bool {

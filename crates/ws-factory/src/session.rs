@@ -302,7 +302,7 @@ impl Session {
     /// Cancel safe: it only waits.
     pub async fn closed(&self) -> CloseEvent {
         let ended = || self.0.ended.get().cloned();
-        self.0.outbox.when_progress(ended).await
+        self.0.outbox.when_changed(ended).await
     }
 
     /// How the session ended, if it has.

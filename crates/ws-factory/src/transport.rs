@@ -46,6 +46,11 @@ impl Transport {
         Self(Inner::Boxed(Box::new(stream)))
     }
 
+    /// Whether what was written may wait in it for a flush.
+    pub(crate) const fn buffers(&self) -> bool {
+        matches!(self.0, Inner::Boxed(_))
+    }
+
     fn pin(&mut self) -> Pin<&mut dyn Io> {
         match &mut self.0 {
             Inner::Tcp(stream) => Pin::new(stream),
