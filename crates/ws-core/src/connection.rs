@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseFrame, Delivery, Demand, Event, ExtensionStack, Frame, FramePart, Limits, MessageKind,
-    OpCode, Parsed, Parser, Prepared, ProtocolError, Role, Step, Utf8Validator,
+    CloseFrame, Delivery, Demand, Event, ExtensionStack, Frame, FramePart, Limits, Message,
+    MessageKind, OpCode, Parsed, Parser, Prepared, ProtocolError, Role, Step, Utf8Validator,
     assembler::Assembler,
     collector::FrameCollector,
     generator::{self, MaskKeys},
@@ -126,6 +126,17 @@ impl Connection {
     /// The rule that the peer broke. The connection has failed (§7.1.7): send a Close with the
     /// error's code; every later call yields [`Step::Closed`].
     pub fn poll_event(&mut self) -> Result<Step, ProtocolError> {
+        if self.extensions.is_empty() && self.state.may_deliver() {
+            // Asked once after every message that came alone, so the answer is short.
+            if self.input.is_empty() {
+                return Ok(self.need_input());
+            }
+            if self.delivery == Delivery::Messages
+                && let Some((kind, payload)) = self.parser.take_whole(&mut self.input)
+            {
+                return self.whole_message(kind, payload);
+            }
+        }
         let result = self.step(Demand::Any);
         self.fail_on(result)
     }
@@ -296,12 +307,17 @@ impl Connection {
         self.parser.set_limits(limits);
     }
 
-    fn step(&mut self, demand: Demand) -> Result<Step, ProtocolError> {
-        // Asked once after every message that came alone, so the answer is short.
-        let drained = self.input.is_empty() && self.extensions.is_empty();
-        if drained && demand == Demand::Any && self.state.may_deliver() {
-            return Ok(self.need_input());
+    /// A message that came in one piece, where nobody has a say in its frames.
+    fn whole_message(&mut self, kind: MessageKind, payload: Bytes) -> Result<Step, ProtocolError> {
+        if kind == MessageKind::Text {
+            let checked = self.utf8.check_whole(&payload);
+            self.fail_on(checked)?;
         }
+        let message = Message::from_validated(kind, payload);
+        Ok(Step::Event(Event::Message(message)))
+    }
+
+    fn step(&mut self, demand: Demand) -> Result<Step, ProtocolError> {
         while self.state.may_deliver() {
             let part = match self.next_part(demand)? {
                 Ok(part) => part,
@@ -344,7 +360,9 @@ impl Connection {
 
     /// Lets go of the read buffer: an idle connection holds none.
     fn need_input(&mut self) -> Step {
-        self.input = BytesMut::new();
+        if self.input.capacity() > 0 {
+            self.input = BytesMut::new();
+        }
         Step::NeedInput
     }
 

@@ -41,31 +41,22 @@ pub fn encode_masked(frame: &Frame, key: [u8; 4], out: &mut BytesMut) {
 
 /// Writes a header, with `key` if the payload that follows will be masked.
 pub fn encode_header(header: &FrameHeader, key: Option<[u8; 4]>, out: &mut BytesMut) {
-    let mut bytes = [0; MAX_HEADER_BYTES];
-    bytes[0] = u8::from(header.fin) << 7 | header.reserved.bits() << 4 | header.opcode.bits();
-    let len = header.payload_len;
-    let mut end = match len {
-        0..126 => {
-            bytes[1] = len as u8;
-            2
+    let first = u8::from(header.fin) << 7 | header.reserved.bits() << 4 | header.opcode.bits();
+    let masked = u8::from(key.is_some()) << 7;
+    match header.payload_len {
+        len @ 0..126 => out.extend_from_slice(&[first, masked | len as u8]),
+        len @ 126..65_536 => {
+            let [high, low] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[first, masked | 126, high, low]);
         }
-        126..65_536 => {
-            bytes[1] = 126;
-            bytes[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-            4
+        len => {
+            out.extend_from_slice(&[first, masked | 127]);
+            out.extend_from_slice(&len.to_be_bytes());
         }
-        _ => {
-            bytes[1] = 127;
-            bytes[2..10].copy_from_slice(&len.to_be_bytes());
-            10
-        }
-    };
-    if let Some(key) = key {
-        bytes[1] |= 0x80;
-        bytes[end..end + 4].copy_from_slice(&key);
-        end += 4;
     }
-    out.extend_from_slice(&bytes[..end]);
+    if let Some(key) = key {
+        out.extend_from_slice(&key);
+    }
 }
 
 /// The length of the header of the plain frame that `bytes` begin with, and of its payload.

@@ -80,6 +80,11 @@ impl Limits {
         }
     }
 
+    /// The limit of one frame that is a message.
+    pub(crate) fn max_whole_bytes(&self, kind: MessageKind) -> u64 {
+        self.max_frame_bytes(kind).min(self.max_message_bytes(kind))
+    }
+
     /// The limit of one frame behind the extensions, where frames are told: it may be told to
     /// somebody who takes it, so it may be as long as a frame or as a message.
     pub(crate) fn max_told_frame_bytes(&self, kind: MessageKind) -> u64 {

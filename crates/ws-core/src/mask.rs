@@ -11,17 +11,19 @@
 /// assert_eq!(payload, *b"\x7f\x9f\x4d\x51\x58"); // RFC 6455 §5.7
 /// ```
 pub fn apply(payload: &mut [u8], key: [u8; 4], offset: u64) {
-    let mut key = key;
     // Only the position within the key matters, so the cast keeps all that does.
-    key.rotate_left((offset & 3) as usize);
-    let [a, b, c, d] = key;
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let key = u32::from_le_bytes(key).rotate_right((offset & 3) as u32 * 8);
+    let wide = u128::from(key) * 0x1_0000_0001_0000_0001_0000_0001;
 
-    let (words, rest) = payload.as_chunks_mut::<8>();
-    for bytes in words {
-        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    let (blocks, rest) = payload.as_chunks_mut::<16>();
+    for block in blocks {
+        *block = (u128::from_le_bytes(*block) ^ wide).to_le_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+    let (words, rest) = rest.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_le_bytes(*word) ^ key).to_le_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.to_le_bytes()) {
         *byte ^= key;
     }
 }

@@ -106,6 +106,60 @@ impl Parser {
         self.limits = limits;
     }
 
+    /// Takes the message that `input` begins with, if it is one frame that is there as a whole and
+    /// breaks no rule. So is nearly every message, and this is a third of the way through
+    /// [`Self::next_part`]; otherwise nothing has happened, and that one says what there is.
+    ///
+    /// For a connection without extensions.
+    pub(crate) fn take_whole(&self, input: &mut BytesMut) -> Option<(MessageKind, Bytes)> {
+        if self.frame.is_some() || self.message.is_some() || self.head_len > 0 {
+            return None;
+        }
+        let [first, second, rest @ ..] = &**input else {
+            return None;
+        };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let masked = second & 0x80 != 0;
+        let (len, after_length) = match second & 0x7F {
+            127 => return None,
+            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            len => (usize::from(len), 0),
+        };
+        let too_long_a_form = after_length == 2 && len < 126;
+        if masked != self.role.peer().masks()
+            || too_long_a_form
+            || len as u64 > self.limits.max_whole_bytes(kind)
+        {
+            return None;
+        }
+        let (key, start) = match masked {
+            true => (*rest[after_length..].first_chunk()?, 2 + after_length + 4),
+            false => ([0; 4], 2 + after_length),
+        };
+        let end = start + len;
+        if input.len() < end {
+            return None;
+        }
+
+        if len == 0 {
+            input.advance(end);
+            return Some((kind, Bytes::new()));
+        }
+        let mut payload = match input.len() == end {
+            true => std::mem::take(input),
+            false => input.split_to(end),
+        };
+        payload.advance(start);
+        if masked {
+            mask::apply(&mut payload, key, 0);
+        }
+        Some((kind, payload.freeze()))
+    }
+
     /// Takes the next part of a frame from the front of `input`.
     ///
     /// # Errors
