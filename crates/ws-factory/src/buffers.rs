@@ -1,19 +1,26 @@
 //! The thread's buffers: what lets an idle connection hold none.
 //!
-//! Reading goes through 64 KiB of scratch that belongs to the thread and is held only within one
-//! `poll`. What was read is copied once, into a buffer of the smallest class that fits; messages
-//! are slices of it, and once all of them are gone the thread uses it again. In steady state
-//! nothing is allocated.
+//! Reading goes into 64 KiB of scratch that belongs to the thread and is held only within one
+//! `poll`. What was read is copied once, into a buffer of the smallest class that fits, or goes on
+//! in the scratch itself if it fills a good part of that; messages are slices of it, and once all
+//! of them are gone the thread uses it again. In steady state nothing is allocated.
 
-use std::cell::{Cell, RefCell};
+use std::{cell::RefCell, io, task::Poll};
 
 use bytes::BytesMut;
 
 use crate::policy::MAX_READ_BYTES;
 
 /// The sizes of the buffers that payloads are slices of, in bytes: a chat message, a page, a
-/// document, a full read. A kept message keeps its whole buffer alive, hence not just one class.
-const READ_CLASSES: [usize; 4] = [512, 4 * 1024, 16 * 1024, MAX_READ_BYTES];
+/// document. A kept message keeps its whole buffer alive, hence not just one class. What is larger
+/// than the last of them keeps the scratch that it was read into, at most four times its size.
+const READ_CLASSES: [usize; 3] = [SMALLEST_CLASS, MIDDLE_CLASS, LARGEST_CLASS];
+const SMALLEST_CLASS: usize = 512;
+const MIDDLE_CLASS: usize = 4 * 1024;
+const LARGEST_CLASS: usize = 16 * 1024;
+
+/// How many scratches a thread remembers whose bytes it has given away.
+const SPENT_SCRATCHES: usize = 4;
 
 /// How much is reserved for what leaves in one write, in bytes: two pages of small messages.
 const WRITE_BYTES: usize = 8 * 1024;
@@ -24,35 +31,96 @@ const KEPT_WRITE_BUFFERS: usize = 8;
 const MAX_KEPT_WRITE_BYTES: usize = 256 * 1024;
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-    static READ: RefCell<[BytesMut; READ_CLASSES.len()]> = RefCell::new(Default::default());
+    static READ: RefCell<ReadBuffers> = const { RefCell::new(ReadBuffers::new()) };
     static WRITE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends the thread's scratch to `read`. A nested call finds none and makes its own.
-pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    let mut scratch = SCRATCH
-        .take()
-        .unwrap_or_else(|| vec![0; MAX_READ_BYTES].into_boxed_slice());
-    let result = read(&mut scratch);
-    SCRATCH.set(Some(scratch));
-    result
+/// Where a thread reads into, and what it hands on.
+#[derive(Debug)]
+struct ReadBuffers {
+    scratch: Option<BytesMut>,
+    /// What is left of scratches whose bytes were given away.
+    spent: Vec<BytesMut>,
+    classes: [Option<BytesMut>; READ_CLASSES.len()],
+}
+
+/// Lends the thread's scratch to `read`, which appends to it, and returns what was read. A nested
+/// call makes its own.
+pub(crate) fn read_with(
+    read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<BytesMut>> {
+    READ.with(|buffers| match buffers.try_borrow_mut() {
+        Ok(mut buffers) => buffers.read_with(read),
+        Err(_nested) => ReadBuffers::new().read_with(read),
+    })
 }
 
 /// Copies what was read into a buffer of the thread's.
 pub(crate) fn read_buffer(bytes: &[u8]) -> BytesMut {
-    let class = READ_CLASSES
-        .iter()
-        .position(|class| bytes.len() <= *class)
-        .unwrap_or(READ_CLASSES.len() - 1);
-    READ.with_borrow_mut(|buffers| {
-        let buffer = &mut buffers[class];
+    READ.with_borrow_mut(|buffers| buffers.copy(bytes))
+}
+
+impl ReadBuffers {
+    const fn new() -> Self {
+        Self {
+            scratch: None,
+            spent: Vec::new(),
+            classes: [const { None }; READ_CLASSES.len()],
+        }
+    }
+
+    fn read_with(
+        &mut self,
+        read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<BytesMut>> {
+        let mut scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => self.fresh_scratch(),
+        };
+        let outcome = read(&mut scratch);
+        if scratch.len() > LARGEST_CLASS {
+            let bytes = scratch.split();
+            self.spend(scratch);
+            return outcome.map_ok(|_| bytes);
+        }
+        let outcome = outcome.map_ok(|_| self.copy(&scratch));
+        scratch.clear();
+        self.scratch = Some(scratch);
+        outcome
+    }
+
+    fn fresh_scratch(&mut self) -> BytesMut {
+        let free = self
+            .spent
+            .iter_mut()
+            .position(|scratch| scratch.try_reclaim(MAX_READ_BYTES));
+        match free {
+            Some(free) => self.spent.swap_remove(free),
+            None => BytesMut::with_capacity(MAX_READ_BYTES),
+        }
+    }
+
+    fn spend(&mut self, rest: BytesMut) {
+        if self.spent.len() == SPENT_SCRATCHES {
+            self.spent.remove(0);
+        }
+        self.spent.push(rest);
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> BytesMut {
+        let class = match bytes.len() {
+            ..=SMALLEST_CLASS => 0,
+            ..=MIDDLE_CLASS => 1,
+            ..=LARGEST_CLASS => 2,
+            _ => return BytesMut::from(bytes),
+        };
+        let buffer = self.classes[class].get_or_insert_default();
         if !buffer.try_reclaim(bytes.len()) {
-            *buffer = BytesMut::with_capacity(READ_CLASSES[class].max(bytes.len()));
+            *buffer = BytesMut::with_capacity(READ_CLASSES[class]);
         }
         buffer.extend_from_slice(bytes);
         buffer.split()
-    })
+    }
 }
 
 /// An empty buffer to write into.
@@ -104,12 +172,40 @@ mod tests {
         assert_eq!(kept.as_ref(), b"kept");
     }
 
-    #[test]
-    fn nested_scratch_is_another_one() {
-        with_scratch(|outer| {
-            outer[0] = 1;
-            with_scratch(|inner| inner[0] = 2);
-            assert_eq!(outer[0], 1);
+    /// Reads `len` bytes of `byte`.
+    fn read(len: usize, byte: u8) -> BytesMut {
+        let read = read_with(|scratch| {
+            scratch.resize(len, byte);
+            Poll::Ready(Ok(len))
         });
+        let Poll::Ready(Ok(bytes)) = read else {
+            panic!("{read:?}");
+        };
+        bytes
+    }
+
+    #[test]
+    fn large_read_is_not_copied_and_its_scratch_is_used_again() {
+        let first = read(40_000, 1);
+        let at = first.as_ptr();
+
+        let second = read(40_000, 2);
+        assert_ne!(second.as_ptr(), at);
+        assert_eq!((first[39_999], second[39_999]), (1, 2));
+        drop(first);
+
+        assert_eq!(read(40_000, 3).as_ptr(), at);
+        assert_eq!(second[39_999], 2);
+    }
+
+    #[test]
+    fn nested_read_has_a_scratch_of_its_own() {
+        let outer = read_with(|scratch| {
+            scratch.extend_from_slice(b"outer");
+            assert_eq!(read(5, b'i').as_ref(), b"iiiii");
+            Poll::Ready(Ok(5))
+        });
+
+        assert!(matches!(outer, Poll::Ready(Ok(bytes)) if bytes.as_ref() == b"outer"));
     }
 }

@@ -76,7 +76,7 @@ impl<E: Endpoint> Driver<E> {
     }
 
     /// `on_connect`, before anything is delivered.
-    async fn connect(&mut self) -> Result<(), Stop> {
+    async fn connect(&mut self) -> Result<(), Box<Stop>> {
         let limit = self.link.policy.connect_deadline();
         self.link.clocks.limit_event(limit);
         let Self {
@@ -93,19 +93,32 @@ impl<E: Endpoint> Driver<E> {
     }
 
     /// One event after the other, until there is an end.
-    async fn live(&mut self) -> Stop {
+    async fn live(&mut self) -> Box<Stop> {
         loop {
             let event = match poll_fn(|cx| self.link.poll_event(cx)).await {
                 Ok(event) => event,
                 Err(stop) => return stop,
             };
-            if let Err(stop) = self.deliver(event).await {
+            let delivered = match event {
+                // What comes most takes the shortest way.
+                Event::Message(message) if !self.link.discards => {
+                    let Self {
+                        endpoint,
+                        session,
+                        link,
+                    } = self;
+                    let served = link.serve(|| endpoint.on_message(session, message)).await;
+                    served.map(|_| ())
+                }
+                event => self.deliver(event).await,
+            };
+            if let Err(stop) = delivered {
                 return stop;
             }
         }
     }
 
-    async fn deliver(&mut self, event: Event) -> Result<(), Stop> {
+    async fn deliver(&mut self, event: Event) -> Result<(), Box<Stop>> {
         if self.link.discards && is_data(&event) {
             return Ok(());
         }
@@ -119,7 +132,7 @@ impl<E: Endpoint> Driver<E> {
     }
 
     /// Shows a frame to the endpoint; returns what it completes, unless the endpoint took it.
-    async fn offer_frame(&mut self, frame: Frame) -> Result<Option<Event>, Stop> {
+    async fn offer_frame(&mut self, frame: Frame) -> Result<Option<Event>, Box<Stop>> {
         let Self {
             endpoint,
             session,
@@ -129,7 +142,7 @@ impl<E: Endpoint> Driver<E> {
         link.after_frame(frame, action.unwrap_or(FrameAction::Consume))
     }
 
-    async fn dispatch(&mut self, event: Event) -> Result<(), Stop> {
+    async fn dispatch(&mut self, event: Event) -> Result<(), Box<Stop>> {
         let Self {
             endpoint,
             session,
@@ -158,7 +171,7 @@ impl Link {
     ///
     /// `None` if the event wants nothing more than the Close that is queued; an end if the event
     /// failed, or was cut off.
-    async fn serve<T, Fut>(&mut self, event: impl FnOnce() -> Fut) -> Result<Option<T>, Stop>
+    async fn serve<T, Fut>(&mut self, event: impl FnOnce() -> Fut) -> Result<Option<T>, Box<Stop>>
     where
         Fut: Future<Output = Result<T, BoxError>>,
     {
@@ -183,7 +196,7 @@ impl Link {
     }
 
     /// What the error of an event comes to.
-    fn after_error(&mut self, error: BoxError) -> Result<(), Stop> {
+    fn after_error(&mut self, error: BoxError) -> Result<(), Box<Stop>> {
         let error = match error.downcast::<Close>() {
             Ok(close) => {
                 self.session.outbox().close(close.frame);
@@ -201,7 +214,7 @@ impl Link {
     }
 
     /// The next event for the endpoint.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Stop>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Box<Stop>>> {
         self.session.outbox().unpark();
         if self.session.outbox().is_aborted() {
             return Poll::Ready(Err(self.stopped(SessionError::Aborted.into())));
@@ -219,13 +232,17 @@ impl Link {
             match self.connection.poll_event() {
                 Ok(Step::Event(event)) => {
                     self.turn.events += 1;
-                    self.react(&event);
+                    if !matches!(event, Event::Message(_)) {
+                        self.react(&event);
+                    }
                     return Poll::Ready(Ok(event));
                 }
                 Ok(Step::NeedInput | Step::DataWaits | Step::Closed) => {}
                 Err(error) => break error.into(),
             }
-            if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
+            if self.has_output()
+                && let Poll::Ready(Err(end)) = self.poll_flush(cx)
+            {
                 break end;
             }
             match self.poll_read(cx) {
@@ -262,7 +279,7 @@ impl Link {
     }
 
     /// What need not wait for the event that is running. Resolves when that has to be dropped.
-    fn poll_meanwhile(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+    fn poll_meanwhile(&mut self, cx: &mut Context<'_>) -> Poll<Box<Stop>> {
         loop {
             match self.poll_flush(cx) {
                 Poll::Ready(Err(end @ End::Error(SessionError::Aborted))) => {
@@ -307,7 +324,7 @@ impl Link {
     }
 
     /// Resolves when a deadline has come past which the running event is dropped.
-    fn poll_event_limit(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+    fn poll_event_limit(&mut self, cx: &mut Context<'_>) -> Poll<Box<Stop>> {
         loop {
             let waiting = match self.stop {
                 None => Waiting::Event,
@@ -350,26 +367,22 @@ impl Link {
     }
 
     /// The end that an event brings about by failing; one that was an error before stands.
-    fn failed(&mut self, error: SessionError) -> Stop {
+    fn failed(&mut self, error: SessionError) -> Box<Stop> {
         match self.stop.take() {
-            Some(
-                stop @ Stop {
-                    end: End::Error(_), ..
-                },
-            ) => stop,
+            Some(stop) if matches!(stop.end, End::Error(_)) => stop,
             _ => self.stopped(error.into()),
         }
     }
 
     /// The end that the peer's Close is; met while an event was running, it has been judged then.
-    fn closed_by_peer(&mut self, close: CloseFrame) -> Stop {
+    fn closed_by_peer(&mut self, close: CloseFrame) -> Box<Stop> {
         let met = self.stop.take();
         met.unwrap_or_else(|| self.stopped(End::PeerClosed(close)))
     }
 
-    fn stopped(&self, end: End) -> Stop {
+    fn stopped(&self, end: End) -> Box<Stop> {
         let outbox = self.session.outbox();
-        Stop {
+        Box::new(Stop {
             // Whatever comes after an abort, it was the abort.
             end: if outbox.is_aborted() {
                 SessionError::Aborted.into()
@@ -377,7 +390,7 @@ impl Link {
                 end
             },
             ours: outbox.ours(),
-        }
+        })
     }
 
     /// Keeps a control frame that came while an event is running.
@@ -398,7 +411,11 @@ impl Link {
         self.controls.push_back(event);
     }
 
-    fn after_frame(&mut self, frame: Frame, action: FrameAction) -> Result<Option<Event>, Stop> {
+    fn after_frame(
+        &mut self,
+        frame: Frame,
+        action: FrameAction,
+    ) -> Result<Option<Event>, Box<Stop>> {
         let closes = frame.opcode() == OpCode::Close;
         let event = match action {
             FrameAction::Consume if !closes => self.connection.consume(frame),

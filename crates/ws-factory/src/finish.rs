@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 impl<E: Endpoint> Driver<E> {
     /// Ends the session, whatever it was that ended it.
-    pub(crate) async fn finish(&mut self, stop: Stop) {
+    pub(crate) async fn finish(&mut self, stop: Box<Stop>) {
         let limit = self.link.policy.close_timeout();
         let Verdict {
             talks,

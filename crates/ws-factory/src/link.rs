@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use ws_core::{
     Connection, Event, Frame, OpCode, Prepared, Role,
     generator::{self, MaskKeys},
@@ -43,7 +43,7 @@ pub(crate) struct Link {
     /// Control frames that were served while an event was running, for the endpoint to see.
     pub(crate) controls: VecDeque<Event>,
     /// The end that was met while an event was running.
-    pub(crate) stop: Option<Stop>,
+    pub(crate) stop: Option<Box<Stop>>,
     /// Whether the endpoint wants no more messages: it answered one with a Close.
     pub(crate) discards: bool,
     pub(crate) turn: Turn,
@@ -53,6 +53,8 @@ pub(crate) struct Link {
     behind: bool,
     /// Whether something was written that the transport may still hold.
     unflushed: bool,
+    /// Whether the last read left nothing in the socket.
+    drained: bool,
     /// Who is woken for what is queued while the task sleeps.
     waker: Waker,
     pub(crate) registration: Registration,
@@ -83,6 +85,7 @@ impl Link {
             batch: 0,
             behind: false,
             unflushed: false,
+            drained: false,
             waker: Waker::noop().clone(),
             registration,
         }
@@ -117,6 +120,16 @@ impl Link {
         if let Some(round_trip) = self.clocks.pong_received(payload) {
             self.session.set_round_trip(round_trip);
         }
+    }
+
+    /// Whether there is anything to write, or to be told by the outbox. Asked before every read:
+    /// mostly there is not.
+    pub(crate) fn has_output(&self) -> bool {
+        self.session.outbox().has_news()
+            || self.behind
+            || self.unflushed
+            || self.batch != 0
+            || !self.wire.is_empty()
     }
 
     /// Writes what there is. Pending while the socket takes no more of it.
@@ -285,8 +298,14 @@ impl Link {
                 (read, self.connection.recv_direct(read)?)
             }
             None => {
+                if self.drained {
+                    // Most often nothing more has come, and this is all that it takes to be woken
+                    // when it has.
+                    ready!(self.io.poll_read_ready(cx))?;
+                }
                 let bytes = ready!(poll_read_scratch(cx, &mut self.io, most))?;
                 let read = bytes.len();
+                self.drained = read < most;
                 self.connection.recv(bytes);
                 (read, None)
             }
@@ -360,18 +379,13 @@ impl std::fmt::Debug for Link {
     }
 }
 
-/// Reads through the thread's scratch; the result is a copy of the right size.
+/// Reads once, at most `most` bytes.
 fn poll_read_scratch(
     cx: &mut Context<'_>,
     io: &mut Transport,
     most: usize,
 ) -> Poll<io::Result<BytesMut>> {
-    buffers::with_scratch(|scratch| {
-        let most = most.min(scratch.len());
-        let mut buf = ReadBuf::new(&mut scratch[..most]);
-        ready!(Pin::new(io).poll_read(cx, &mut buf))?;
-        Poll::Ready(Ok(buffers::read_buffer(buf.filled())))
-    })
+    buffers::read_with(|scratch| poll_read_into(cx, io, scratch, most))
 }
 
 /// Reads at most `room` bytes straight behind what `buffer` holds.

@@ -128,7 +128,14 @@ impl Session {
     ///
     /// As [`Self::send_text`].
     pub async fn send(&self, message: Message) -> Result<(), SendError> {
-        self.0.outbox.when_room(message, Outbox::try_message).await
+        match self.0.outbox.try_message(message) {
+            // Boxed, so that the future of who finds room is small: it is a part of that of every
+            // event that sends.
+            Err(SendError::Full(message)) => {
+                Box::pin(self.0.outbox.when_room(message, Outbox::try_message)).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// Queues a message that was encoded before, in the frames that it has.

@@ -51,6 +51,14 @@ impl Transport {
         matches!(self.0, Inner::Boxed(_))
     }
 
+    /// Resolves when a read may find something; at once where that cannot be told without one.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Inner::Tcp(stream) => stream.poll_read_ready(cx),
+            Inner::Boxed(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     fn pin(&mut self) -> Pin<&mut dyn Io> {
         match &mut self.0 {
             Inner::Tcp(stream) => Pin::new(stream),

@@ -176,6 +176,14 @@ impl Wire {
 
     /// Drops the first `written` bytes, in the order of [`Self::gather`].
     fn advance(&mut self, written: usize) {
+        if written == self.len() {
+            // Everything left, as it nearly always does: no frame needs to be looked at.
+            self.mid_frame = 0;
+            self.control.clear();
+            self.chunks.clear();
+            self.tail.clear();
+            return self.recycle();
+        }
         let mut left = written;
         if self.mid_frame > 0 {
             left -= self.advance_frame(left);
@@ -185,14 +193,20 @@ impl Wire {
             self.control.advance(control);
             left -= control;
         }
-        if self.chunks.is_empty() && left == self.tail.len() {
-            // Everything left, as it nearly always does: no frame needs to be looked at.
-            self.tail.clear();
-        } else {
-            while left > 0 {
-                left -= self.advance_frame(left);
-            }
+        while left > 0 {
+            left -= self.advance_frame(left);
         }
+        self.recycle();
+    }
+
+    /// How much there is to write, in bytes, but for a Pong that waits.
+    fn len(&self) -> usize {
+        let chunks: usize = self.chunks.iter().map(Bytes::len).sum();
+        self.control.len() + chunks + self.tail.len()
+    }
+
+    /// Gives the thread its buffers back.
+    fn recycle(&mut self) {
         if self.tail.is_empty() {
             buffers::recycle(std::mem::take(&mut self.tail));
         }
