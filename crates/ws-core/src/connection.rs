@@ -49,6 +49,11 @@ pub struct Connection {
 /// beats the copy that is saved.
 const MIN_DIRECT_BYTES: u64 = 16 * 1024;
 
+/// How much room the rest of a large frame has at first, in bytes, once as much as
+/// [`PAID_BYTES`] of it has come.
+const FIRST_DIRECT_BYTES: usize = 256 * 1024;
+const PAID_BYTES: usize = 2 * 1024;
+
 impl Connection {
     /// A connection whose handshake is done.
     #[must_use]
@@ -101,10 +106,16 @@ impl Connection {
         } else {
             self.assembler.buffer()?
         };
-        // As much again as has arrived: what is allocated never outruns what was paid for.
+        // As much again as has arrived, so that what is allocated never outruns what was paid for;
+        // but at first, for who has paid a little, enough for the allocator to grow it from then on
+        // by moving pages rather than bytes. Nothing of it is touched before it is read into.
+        let least = match buffer.len() {
+            ..PAID_BYTES => MIN_DIRECT_BYTES as usize,
+            _ => FIRST_DIRECT_BYTES,
+        };
         let room = usize::try_from(remaining)
             .unwrap_or(usize::MAX)
-            .min(buffer.len().max(MIN_DIRECT_BYTES as usize));
+            .min(buffer.len().max(least));
         buffer.reserve(room);
         Some((buffer, room))
     }

@@ -26,7 +26,7 @@
 //!
 //! assert_eq!(step, Step::Event(Event::Message(Message::text("Hello"))));
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 // Vocabulary: what travels along the arrows.
 mod role;

@@ -34,7 +34,7 @@ impl Text {
 
     /// The text as a `str`.
     ///
-    /// Checks the bytes again, at the speed of SIMD: this crate has no `unsafe` code to skip it
+    /// Checks the bytes again, at the speed of SIMD: there is no `unsafe` code here to skip that
     /// with. Keep the result rather than asking twice; [`Self::len`] and [`Self::as_bytes`] cost
     /// nothing.
     #[must_use]

@@ -108,11 +108,14 @@ impl ReadBuffers {
     }
 
     fn copy(&mut self, bytes: &[u8]) -> BytesMut {
-        let class = match bytes.len() {
-            ..=SMALLEST_CLASS => 0,
-            ..=MIDDLE_CLASS => 1,
-            ..=LARGEST_CLASS => 2,
-            _ => return BytesMut::from(bytes),
+        let class = if bytes.len() <= SMALLEST_CLASS {
+            0
+        } else if bytes.len() <= MIDDLE_CLASS {
+            1
+        } else if bytes.len() <= LARGEST_CLASS {
+            2
+        } else {
+            return BytesMut::from(bytes);
         };
         let buffer = self.classes[class].get_or_insert_default();
         if !buffer.try_reclaim(bytes.len()) {

@@ -53,12 +53,17 @@ pub(crate) struct Link {
     behind: bool,
     /// Whether something was written that the transport may still hold.
     unflushed: bool,
+    /// Whether the last read was of the rest of a large message.
+    large: bool,
     /// Whether the last read left nothing in the socket.
     drained: bool,
     /// Who is woken for what is queued while the task sleeps.
     waker: Waker,
     pub(crate) registration: Registration,
 }
+
+/// How much is read at first after a large message, in bytes.
+const BEFORE_LARGE: usize = 4 * 1024;
 
 impl Link {
     pub(crate) fn new(
@@ -85,6 +90,7 @@ impl Link {
             batch: 0,
             behind: false,
             unflushed: false,
+            large: false,
             drained: false,
             waker: Waker::noop().clone(),
             registration,
@@ -295,6 +301,7 @@ impl Link {
             Some((buffer, room)) => {
                 let room = room.min(most);
                 let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
+                self.large = true;
                 (read, self.connection.recv_direct(read)?)
             }
             None => {
@@ -303,7 +310,15 @@ impl Link {
                     // when it has.
                     ready!(self.io.poll_read_ready(cx))?;
                 }
+                // One large message is likely to follow another: what is read with its header has
+                // to be copied, the rest has not.
+                let most = if self.large {
+                    most.min(BEFORE_LARGE)
+                } else {
+                    most
+                };
                 let bytes = ready!(poll_read_scratch(cx, &mut self.io, most))?;
+                self.large = false;
                 let read = bytes.len();
                 self.drained = read < most;
                 self.connection.recv(bytes);
