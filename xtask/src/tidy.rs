@@ -66,8 +66,8 @@ const LAYERS: &[Layer] = &[
         folder: "crates/ws-factory",
         #[rustfmt::skip]
         only: Some(&[
-            "async-trait", "bytes", "dashmap", "http", "hyper", "hyper-util", "percent-encoding",
-            "thiserror", "tokio", "tokio-tungstenite", "tracing", "ws-core",
+            "async-trait", "bytes", "dashmap", "futures-core", "http", "hyper", "hyper-util",
+            "percent-encoding", "thiserror", "tokio", "tokio-tungstenite", "tracing", "ws-core",
         ]),
         never: &["ws_handler", "ws_client", "test_protocols"],
         confined: &[("hyper", "upgrade.rs"), ("hyper_util", "upgrade.rs")],

@@ -153,6 +153,7 @@ impl<E: Endpoint> Driver<E> {
                 link.serve(move || endpoint.on_message(session, message))
                     .await
             }
+            Event::Partial(part) if E::STREAM => self.stream(part).await,
             Event::Partial(part) => link.serve(move || endpoint.on_partial(session, part)).await,
             Event::Ping(payload) => link.serve(move || endpoint.on_ping(session, payload)).await,
             Event::Pong(payload) => link.serve(move || endpoint.on_pong(session, payload)).await,
@@ -171,7 +172,10 @@ impl Link {
     ///
     /// `None` if the event wants nothing more than the Close that is queued; an end if the event
     /// failed, or was cut off.
-    async fn serve<T, Fut>(&mut self, event: impl FnOnce() -> Fut) -> Result<Option<T>, Box<Stop>>
+    pub(crate) async fn serve<T, Fut>(
+        &mut self,
+        event: impl FnOnce() -> Fut,
+    ) -> Result<Option<T>, Box<Stop>>
     where
         Fut: Future<Output = Result<T, BoxError>>,
     {
@@ -206,8 +210,10 @@ impl Link {
             Err(error) => error,
         };
         // That our Close is queued or the connection gone is no failure of an event that found out
-        // by sending: an echo, when the last messages arrive behind our Close.
-        if !self.session.outbox().is_open() && says_closed(&*error) {
+        // by sending: an echo, when the last messages arrive behind our Close. Nor is it one of an
+        // event that found out by reading.
+        let over = self.stop.is_some() || !self.session.outbox().is_open();
+        if over && says_closed(&*error) {
             return Ok(());
         }
         Err(self.failed(SessionError::Endpoint(error)))
@@ -295,7 +301,7 @@ impl Link {
                 cx.waker().wake_by_ref();
                 break;
             }
-            match self.connection.poll_control() {
+            match self.step_meanwhile(cx) {
                 Ok(Step::Event(event)) => {
                     self.turn.events += 1;
                     self.react(&event);
@@ -327,16 +333,18 @@ impl Link {
     fn poll_event_limit(&mut self, cx: &mut Context<'_>) -> Poll<Box<Stop>> {
         loop {
             let waiting = match self.stop {
-                None => Waiting::Event,
+                None => self.event_waits_for(),
                 Some(_) => Waiting::LastEvent,
             };
             match ready!(self.poll_clocks(cx, waiting)) {
-                // The socket is done for; the event may go on, as after any other end.
-                end @ End::Error(SessionError::WriteTimeout | SessionError::ConnectionLost(_))
-                    if self.stop.is_none() =>
-                {
-                    self.stop_after_event(end);
-                }
+                // The socket is done for, or the peer is whose message is being read; the event may
+                // go on, as after any other end.
+                end @ End::Error(
+                    SessionError::WriteTimeout
+                    | SessionError::ConnectionLost(_)
+                    | SessionError::IdleTimeout
+                    | SessionError::PongTimeout,
+                ) if self.stop.is_none() => self.stop_after_event(end),
                 end => {
                     self.registration.event_cut();
                     let met = self.stop.take();
@@ -362,6 +370,7 @@ impl Link {
                 None => self.session.outbox().end(),
             },
         }
+        self.break_off(&stop);
         self.stop = Some(stop);
         self.clocks.limit_event(self.policy.close_timeout());
     }
@@ -395,6 +404,10 @@ impl Link {
 
     /// Keeps a control frame that came while an event is running.
     fn keep_for_endpoint(&mut self, event: Event) {
+        let event = match event {
+            Event::Partial(part) => return self.feed(part),
+            event => event,
+        };
         let closes = match &event {
             Event::Close(close) => Some(close.clone()),
             Event::Frame(frame) if frame.opcode() == OpCode::Close => {

@@ -2,7 +2,7 @@
 //!
 //! An [`Endpoint`] belongs to one session and is told its events one at a time. A
 //! [`StatelessEndpoint`] serves any number of sessions at once, through an [`Arc`]. A closure does
-//! where a type would be too much: [`from_fn`].
+//! where a type would be too much: [`crate::from_fn`].
 
 use std::{
     future::{Future, ready},
@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use ws_core::{Frame, Message, Partial, Text};
 
-use crate::{BoxError, CloseEvent, Session, SessionError};
+use crate::{BoxError, CloseEvent, MessageReader, Session, SessionError};
 
 /// What an event returns.
 ///
@@ -70,6 +70,11 @@ pub trait Endpoint: Send + 'static {
     /// [`Self::on_message`].
     const PARTIAL: bool = false;
 
+    /// Whether messages are read as they arrive, by [`Self::on_stream`] instead of
+    /// [`Self::on_message`]. Goes with neither [`Self::FRAMES`] nor [`Self::PARTIAL`]: such an
+    /// endpoint does not compile where it is run.
+    const STREAM: bool = false;
+
     /// The session is open. No message is delivered before this returns; sending is fine.
     fn on_connect(&mut self, session: &Session) -> impl Future<Output = EventResult> + Send {
         let _ = session;
@@ -118,6 +123,46 @@ pub trait Endpoint: Send + 'static {
         part: Partial,
     ) -> impl Future<Output = EventResult> + Send {
         let _ = (session, part);
+        ready(Ok(()))
+    }
+
+    /// A message began; it is read from `message`. Only where [`Self::STREAM`] is set.
+    ///
+    /// The event runs for as long as it likes to read: Pings are answered and queued messages
+    /// leave meanwhile, while what it does not read stays with the peer. When it returns, the rest
+    /// of the message is passed over, and a reader that was kept breaks off; whoever reads in
+    /// another task waits for that here.
+    ///
+    /// `Policy::max_text_bytes` and `max_binary_bytes` hold for the whole message, read or passed
+    /// over, and are 64 KiB unless they are raised. What is held is far less: see
+    /// [`MessageReader`].
+    ///
+    /// While it waits for the peer, the idle timeout and the pong deadline run as between two
+    /// messages. Past them, or when the session ends otherwise, the reader fails, and the event
+    /// has `Policy::close_timeout` to return.
+    ///
+    /// ```
+    /// use ws_factory::{Endpoint, EventResult, MessageReader, Session};
+    ///
+    /// struct Lines(usize);
+    ///
+    /// impl Endpoint for Lines {
+    ///     const STREAM: bool = true;
+    ///
+    ///     async fn on_stream(&mut self, _: &Session, mut message: MessageReader) -> EventResult {
+    ///         while let Some(part) = message.next().await {
+    ///             self.0 += part?.iter().filter(|byte| **byte == b'\n').count();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    fn on_stream(
+        &mut self,
+        session: &Session,
+        message: MessageReader,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, message);
         ready(Ok(()))
     }
 
@@ -202,6 +247,9 @@ pub trait StatelessEndpoint: Send + Sync + 'static {
     /// See [`Endpoint::PARTIAL`].
     const PARTIAL: bool = false;
 
+    /// See [`Endpoint::STREAM`].
+    const STREAM: bool = false;
+
     /// See [`Endpoint::on_connect`].
     fn on_connect(&self, session: &Session) -> impl Future<Output = EventResult> + Send {
         let _ = session;
@@ -245,6 +293,16 @@ pub trait StatelessEndpoint: Send + Sync + 'static {
         part: Partial,
     ) -> impl Future<Output = EventResult> + Send {
         let _ = (session, part);
+        ready(Ok(()))
+    }
+
+    /// See [`Endpoint::on_stream`].
+    fn on_stream(
+        &self,
+        session: &Session,
+        message: MessageReader,
+    ) -> impl Future<Output = EventResult> + Send {
+        let _ = (session, message);
         ready(Ok(()))
     }
 
@@ -294,6 +352,7 @@ pub trait StatelessEndpoint: Send + Sync + 'static {
 impl<E: StatelessEndpoint> Endpoint for Arc<E> {
     const FRAMES: bool = E::FRAMES;
     const PARTIAL: bool = E::PARTIAL;
+    const STREAM: bool = E::STREAM;
 
     fn on_connect(&mut self, session: &Session) -> impl Future<Output = EventResult> + Send {
         (**self).on_connect(session)
@@ -329,6 +388,14 @@ impl<E: StatelessEndpoint> Endpoint for Arc<E> {
         part: Partial,
     ) -> impl Future<Output = EventResult> + Send {
         (**self).on_partial(session, part)
+    }
+
+    fn on_stream(
+        &mut self,
+        session: &Session,
+        message: MessageReader,
+    ) -> impl Future<Output = EventResult> + Send {
+        (**self).on_stream(session, message)
     }
 
     fn on_frame(
@@ -369,63 +436,5 @@ impl<E: StatelessEndpoint> Endpoint for Arc<E> {
         event: &CloseEvent,
     ) -> impl Future<Output = ()> + Send {
         (**self).on_close(session, event)
-    }
-}
-
-/// An endpoint of one function, called with every message.
-///
-/// ```
-/// use ws_factory::{Message, Session, from_fn};
-///
-/// let echo = from_fn(|session: Session, message: Message| async move {
-///     session.send(message).await?;
-///     Ok(())
-/// });
-/// ```
-pub const fn from_fn<F, Fut>(function: F) -> FromFn<F>
-where
-    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = EventResult> + Send,
-{
-    FromFn { function }
-}
-
-/// See [`from_fn`].
-#[derive(Clone, Copy)]
-pub struct FromFn<F> {
-    function: F,
-}
-
-impl<F, Fut> Endpoint for FromFn<F>
-where
-    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = EventResult> + Send,
-{
-    fn on_message(
-        &mut self,
-        session: &Session,
-        message: Message,
-    ) -> impl Future<Output = EventResult> + Send {
-        (self.function)(session.clone(), message)
-    }
-}
-
-impl<F, Fut> StatelessEndpoint for FromFn<F>
-where
-    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = EventResult> + Send,
-{
-    fn on_message(
-        &self,
-        session: &Session,
-        message: Message,
-    ) -> impl Future<Output = EventResult> + Send {
-        (self.function)(session.clone(), message)
-    }
-}
-
-impl<F> std::fmt::Debug for FromFn<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FromFn").finish_non_exhaustive()
     }
 }

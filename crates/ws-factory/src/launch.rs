@@ -193,8 +193,14 @@ impl Established {
             self.keys.is_some() || !self.role.masks(),
             "a client needs masking keys"
         );
+        const {
+            assert!(
+                !E::STREAM || !(E::FRAMES || E::PARTIAL),
+                "an endpoint with STREAM has neither FRAMES nor PARTIAL"
+            );
+        }
         let session = self.session().clone();
-        let delivery = match (E::FRAMES, E::PARTIAL) {
+        let delivery = match (E::FRAMES, E::PARTIAL || E::STREAM) {
             (false, false) => Delivery::Messages,
             (false, true) => Delivery::Partials,
             (true, false) => Delivery::Frames,

@@ -73,6 +73,8 @@ pub use launch::Established;
 // Drive: the life of a session.
 mod driver;
 
+mod streaming;
+
 mod link;
 
 mod clocks;
@@ -92,10 +94,19 @@ pub use ending::{BoxError, Close, CloseEvent, Initiator, SessionError};
 
 // The application's side.
 mod endpoint;
-pub use endpoint::{Endpoint, EventResult, FrameAction, FromFn, StatelessEndpoint, from_fn};
+pub use endpoint::{Endpoint, EventResult, FrameAction, StatelessEndpoint};
+
+mod from_fn;
+pub use from_fn::{FromFn, from_fn};
 
 mod session;
 pub use session::{Session, SessionId};
+
+mod message_reader;
+pub use message_reader::MessageReader;
+
+mod message_writer;
+pub use message_writer::MessageWriter;
 
 mod session_extensions;
 pub use session_extensions::SessionExtensions;

@@ -24,6 +24,7 @@ use crate::{
     clocks::{Alarm, Clocks, Waiting},
     driver::{Stop, Turn},
     ending::End,
+    message_reader::Feed,
     outbox::Anew,
     queue::Outgoing,
     sessions::Registration,
@@ -42,6 +43,8 @@ pub(crate) struct Link {
     role: Role,
     /// Control frames that were served while an event was running, for the endpoint to see.
     pub(crate) controls: VecDeque<Event>,
+    /// The message that a running event reads.
+    pub(crate) feed: Option<Feed>,
     /// The end that was met while an event was running.
     pub(crate) stop: Option<Box<Stop>>,
     /// Whether the endpoint wants no more messages: it answered one with a Close.
@@ -84,6 +87,7 @@ impl Link {
             keys,
             role,
             controls: VecDeque::new(),
+            feed: None,
             stop: None,
             discards: false,
             turn: Turn::default(),

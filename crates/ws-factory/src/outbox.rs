@@ -18,7 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
-use ws_core::{CloseFrame, Frame, FrameHeader, Message, Prepared, generator};
+use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, Prepared, generator};
 
 use crate::{
     Policy, buffers,
@@ -111,6 +111,38 @@ impl Outbox {
             queue.follow(&frame);
             queue.encode(&plain_header(&frame), frame.into_payload());
         })
+    }
+
+    /// Gives the turn to a message that will be sent in parts, unless another has it.
+    pub(crate) fn try_begin(&self, kind: MessageKind) -> Result<(), SendError<()>> {
+        let mut queue = self.lock();
+        if queue.phase != Phase::Open {
+            return Err(SendError::Closed(()));
+        }
+        if queue.sequence.is_some() {
+            return Err(SendError::Full(()));
+        }
+        queue.turn_to(Some(kind));
+        Ok(())
+    }
+
+    /// Queues a frame of the message that has the turn if there is room; its last ends the turn.
+    pub(crate) fn try_part(&self, frame: Frame) -> Result<(), SendError<Frame>> {
+        let len = frame.payload().len();
+        let ends = frame.fin();
+        self.push(frame, len, Queue::admits_part, |queue, frame| {
+            queue.encode(&plain_header(&frame), frame.into_payload());
+        })?;
+        if ends {
+            self.give_up_turn();
+        }
+        Ok(())
+    }
+
+    /// Ends the turn of a message in parts.
+    pub(crate) fn give_up_turn(&self) {
+        self.lock().turn_to(None);
+        self.tell_waiting();
     }
 
     /// Queues a Ping or a Pong if there is room.

@@ -22,8 +22,11 @@ pub(crate) struct Queue {
     pub(crate) waiting: Load,
     pub(crate) in_flight: Load,
     pub(crate) limit: Load,
-    /// The message whose first frame was sent as a frame, and whose last was not.
+    /// The message that is under way in parts: its first frame was sent as a frame and its last was
+    /// not, or a writer has the turn.
     pub(crate) sequence: Option<MessageKind>,
+    /// Whether it is a writer's.
+    pub(crate) has_writer: bool,
     pub(crate) phase: Phase,
     pub(crate) close: Option<CloseFrame>,
     /// Our Close, queued or gone.
@@ -95,6 +98,7 @@ impl Queue {
             in_flight: Load::default(),
             limit: Load::limit(policy),
             sequence: None,
+            has_writer: false,
             phase: Phase::Open,
             close: None,
             ours: None,
@@ -145,14 +149,25 @@ impl Queue {
 
     pub(crate) fn admits_frame(&self, frame: &Frame, bytes: usize) -> Admission {
         let in_sequence = match frame.opcode() {
-            OpCode::Continuation => self.sequence.is_some(),
-            OpCode::Text | OpCode::Binary => self.sequence.is_none(),
+            OpCode::Continuation => self.sequence.is_some() && !self.has_writer,
+            OpCode::Text | OpCode::Binary => self.sequence.is_none() || self.has_writer,
             OpCode::Close | OpCode::Ping | OpCode::Pong => false,
         };
         if self.phase != Phase::Open {
             Admission::Closed
         } else if !in_sequence {
             Admission::OutOfSequence
+        } else if self.has_writer || !self.has_room(bytes) {
+            Admission::Full
+        } else {
+            Admission::Granted
+        }
+    }
+
+    /// For the writer that has the turn.
+    pub(crate) fn admits_part(&self, _frame: &Frame, bytes: usize) -> Admission {
+        if self.phase != Phase::Open {
+            Admission::Closed
         } else if !self.has_room(bytes) {
             Admission::Full
         } else {
@@ -178,6 +193,12 @@ impl Queue {
             (false, Some(kind)) => Some(kind),
             (false, None) => self.sequence,
         };
+    }
+
+    /// Gives the turn to a writer, or to nobody.
+    pub(crate) const fn turn_to(&mut self, writer: Option<MessageKind>) {
+        self.sequence = writer;
+        self.has_writer = writer.is_some();
     }
 
     pub(crate) fn encode(&mut self, header: &FrameHeader, payload: Bytes) {

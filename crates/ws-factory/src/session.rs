@@ -13,11 +13,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use ws_core::{CloseCode, CloseFrame, Frame, Message, OpCode, Prepared, Text};
+use ws_core::{CloseCode, CloseFrame, Frame, Message, MessageKind, OpCode, Prepared, Text};
 
 use crate::{
-    CloseEvent, Policy, RequestSnapshot, SendError, SessionExtensions, outbox::Outbox,
-    queue::Encoding,
+    CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions,
+    outbox::Outbox, queue::Encoding,
 };
 
 /// The name of a session, unique within the process.
@@ -191,6 +191,21 @@ impl Session {
                 self.0.outbox.when_room(frame, Outbox::try_frame).await
             }
         }
+    }
+
+    /// Begins a message that is sent in parts, as they come. Waits for its turn: until the message
+    /// in parts before it has ended. From then on everybody else's messages wait until this one
+    /// ends; see [`MessageWriter`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once the session is closing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it has not had its turn.
+    pub async fn message_writer(&self, kind: MessageKind) -> Result<MessageWriter, SendError<()>> {
+        MessageWriter::begin(self, kind).await
     }
 
     /// Queues a text message if there is room.

@@ -13,9 +13,13 @@ mod connecting;
 
 mod receiving;
 
+mod streaming;
+
 mod frames;
 
 mod sending;
+
+mod writing;
 
 mod splitting;
 
