@@ -14,6 +14,8 @@ mod negotiation;
 
 mod messages;
 
+mod streams;
+
 mod order;
 
 mod broadcast;

@@ -15,6 +15,8 @@ mod receiving;
 
 mod streaming;
 
+mod streaming_budget;
+
 mod frames;
 
 mod sending;

@@ -81,10 +81,27 @@ impl Peer {
     /// The next frame, described as in `"text- Hel"`, `"continuation lo"`, `"close 1000 bye"`;
     /// `"end"` for the end of the stream.
     pub(crate) async fn recv(&mut self) -> String {
-        let mut head = [0; 2];
-        if self.io.read_exact(&mut head).await.is_err() {
-            return "end".to_owned();
+        match self.recv_frame().await {
+            Some((first, payload)) => describe(first, &payload),
+            None => "end".to_owned(),
         }
+    }
+
+    /// The payload of the next message, whatever its frames.
+    pub(crate) async fn recv_data(&mut self) -> Vec<u8> {
+        let mut data = Vec::new();
+        loop {
+            let (first, payload) = self.recv_frame().await.unwrap();
+            data.extend(payload);
+            if first & 0x80 != 0 {
+                return data;
+            }
+        }
+    }
+
+    async fn recv_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.io.read_exact(&mut head).await.ok()?;
         let len = match head[1] & 0x7F {
             126 => u64::from(self.io.read_u16().await.unwrap()),
             127 => self.io.read_u64().await.unwrap(),
@@ -99,7 +116,7 @@ impl Peer {
         let mut payload = vec![0; usize::try_from(len).unwrap()];
         self.io.read_exact(&mut payload).await.unwrap();
         mask(&mut payload, key);
-        describe(head[0], &payload)
+        Some((head[0], payload))
     }
 
     /// Every frame that is still to come, and the end.

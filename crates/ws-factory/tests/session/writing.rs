@@ -421,3 +421,30 @@ async fn event_that_writes_into_a_closed_session_has_not_failed() {
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[1].starts_with("error: connection lost"), "{lines:?}");
 }
+
+/// Every way to cut a text twice, through either door, is the same text.
+#[tokio::test(start_paused = true)]
+async fn text_is_the_same_wherever_it_is_cut() {
+    const WHOLE: &str = "aé€𝄞 b";
+    let (mut peer, session) = open();
+
+    for first in 0..=WHOLE.len() {
+        for second in first..=WHOLE.len() {
+            for doors in 0..8 {
+                let bytes = WHOLE.as_bytes();
+                let mut message = session.message_writer(TEXT).await.unwrap();
+                let parts = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+                for (at, part) in parts.into_iter().enumerate() {
+                    match doors >> at & 1 {
+                        0 => message.write(part).await.unwrap(),
+                        _ => message.write_all(part).await.unwrap(),
+                    }
+                }
+                message.finish().await.unwrap();
+
+                let received = peer.recv_data().await;
+                assert_eq!(received, bytes, "cut at {first} and {second}");
+            }
+        }
+    }
+}
