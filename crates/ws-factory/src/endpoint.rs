@@ -73,6 +73,18 @@ pub trait Endpoint: Send + 'static {
     /// Whether messages are read as they arrive, by [`Self::on_stream`] instead of
     /// [`Self::on_message`]. Goes with neither [`Self::FRAMES`] nor [`Self::PARTIAL`]: such an
     /// endpoint does not compile where it is run.
+    ///
+    /// ```compile_fail
+    /// # use ws_factory::{Endpoint, Established, Role, Transport};
+    /// struct Both;
+    ///
+    /// impl Endpoint for Both {
+    ///     const STREAM: bool = true;
+    ///     const FRAMES: bool = true;
+    /// }
+    /// # let (near, _far) = tokio::io::duplex(1);
+    /// # drop(Established::new(Transport::boxed(near), Role::Server).run(Both));
+    /// ```
     const STREAM: bool = false;
 
     /// The session is open. No message is delivered before this returns; sending is fine.

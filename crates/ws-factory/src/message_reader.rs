@@ -122,7 +122,7 @@ impl MessageReader {
         poll_fn(|cx| self.poll_part(cx)).await
     }
 
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    fn poll_part(&mut self, cx: &Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if !self.part.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.part))));
         }
@@ -176,6 +176,9 @@ impl Drop for MessageReader {
         let mut state = self.slot.lock();
         state.unread = true;
         state.part = None;
+        let driver = state.driver.clone();
+        drop(state);
+        wake(driver);
     }
 }
 
@@ -183,11 +186,15 @@ impl Feed {
     /// Whether the next part of the message can be taken now. If not, `cx` is woken when it can.
     pub(crate) fn wants_part(&self, cx: &Context<'_>) -> bool {
         let mut state = self.0.lock();
-        match &state.driver {
-            Some(known) if known.will_wake(cx.waker()) => {}
-            _ => state.driver = Some(cx.waker().clone()),
-        }
-        state.wants_part()
+        let known = state.driver.as_ref();
+        let stale = match known.is_some_and(|known| known.will_wake(cx.waker())) {
+            true => None,
+            false => state.driver.replace(cx.waker().clone()),
+        };
+        let wants = state.wants_part();
+        drop(state);
+        drop(stale);
+        wants
     }
 
     /// Whether it is the peer that the message waits for.
@@ -202,18 +209,21 @@ impl Feed {
         if !piece.is_empty() && !state.unread {
             state.part = Some(piece);
         }
-        state.wake_reader();
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
     }
 
     /// Breaks the message off, unless it has ended.
     pub(crate) fn fail(&self, failure: impl FnOnce() -> Failure) {
         let mut state = self.0.lock();
-        state.driver = None;
         if state.ended || state.failure.is_some() {
             return;
         }
         state.failure = Some(failure());
-        state.wake_reader();
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
     }
 }
 
@@ -228,12 +238,12 @@ impl Drop for Feed {
 }
 
 impl Slot {
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+    fn poll_take(&self, cx: &Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let mut state = self.lock();
         if let Some(part) = state.part.take() {
-            if let Some(driver) = &state.driver {
-                driver.wake_by_ref();
-            }
+            let driver = state.driver.clone();
+            drop(state);
+            wake(driver);
             return Poll::Ready(Ok(Some(part)));
         }
         if let Some(failure) = &state.failure {
@@ -243,10 +253,9 @@ impl Slot {
         if state.ended {
             return Poll::Ready(Ok(None));
         }
-        match &state.reader {
-            Some(known) if known.will_wake(cx.waker()) => {}
-            _ => state.reader = Some(cx.waker().clone()),
-        }
+        let stale = state.reader.replace(cx.waker().clone());
+        drop(state);
+        drop(stale);
         Poll::Pending
     }
 
@@ -260,11 +269,12 @@ impl State {
     const fn wants_part(&self) -> bool {
         self.part.is_none() && !self.ended && self.failure.is_none() && !self.unread
     }
+}
 
-    fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
+/// Always without the lock: what a waker runs or drops may come back to the slot.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

@@ -461,6 +461,55 @@ async fn message_is_read_to_its_end_behind_our_close() {
     assert_eq!(log.lines()[2..], expected);
 }
 
+/// The peer goes on with its message as if nothing had been said.
+#[tokio::test(start_paused = true)]
+async fn close_that_is_not_answered_ends_the_reading_in_time() {
+    let log = Log::default();
+    let policy = large().with_close_timeout(Duration::from_secs(5));
+    let (mut peer, session, task) = serve(policy, streamer(&log, read_parts));
+
+    peer.send(BINARY & MORE, "one").await;
+    session.close(CloseCode::NORMAL, "");
+    let sending = tokio::spawn(async move {
+        loop {
+            let fragment = frame(Role::Server, CONTINUATION & MORE, b"more");
+            if peer.io.write_all(&fragment).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let event = timeout(Duration::from_secs(6), session.closed()).await;
+    task.await.unwrap();
+    sending.await.unwrap();
+
+    assert_eq!(event.unwrap().status().get(), 1006);
+    let lines = log.lines();
+    assert!(lines.contains(&"part more".to_owned()), "{lines:?}");
+    let last = lines.last().map(String::as_str);
+    let expected = "close 1006 by Local: no answer to our Close in time";
+    assert_eq!(last, Some(expected));
+}
+
+/// What the reader is told comes first; what it then still does has the close timeout.
+#[tokio::test(start_paused = true)]
+async fn event_that_outlives_its_broken_message_is_cut_off() {
+    let log = Log::default();
+    let endpoint = streamer(&log, |session, message, log: Log| async move {
+        let _told = read_parts(session, message, log).await;
+        pending().await
+    });
+    let policy = Policy::default().with_close_timeout(Duration::from_secs(5));
+    let (mut peer, session, _task) = serve(policy, endpoint);
+
+    peer.send(BINARY & MORE, "one").await;
+    peer.send(BINARY, "no continuation").await;
+    let event = timeout(Duration::from_secs(6), session.closed()).await;
+
+    assert_eq!(event.unwrap().status().get(), 1002);
+    assert!(log.lines()[2].starts_with("InvalidData"), "{log:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn refused_message_is_passed_over_and_the_peer_told_why() {
     let log = Log::default();
