@@ -8,6 +8,8 @@ mod peer;
 
 mod recorder;
 
+mod streamer;
+
 // The life.
 mod connecting;
 
@@ -16,6 +18,8 @@ mod receiving;
 mod streaming;
 
 mod streaming_budget;
+
+mod breaking_off;
 
 mod frames;
 
