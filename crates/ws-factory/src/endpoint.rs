@@ -2,7 +2,7 @@
 //!
 //! An [`Endpoint`] belongs to one session and is told its events one at a time. A
 //! [`StatelessEndpoint`] serves any number of sessions at once, through an [`Arc`]. A closure does
-//! where a type would be too much: [`crate::from_fn`].
+//! where a type would be too much: [`crate::from_fn()`].
 
 use std::{
     future::{Future, ready},
