@@ -110,7 +110,7 @@ async fn peer_that_stops_within_a_message_meets_the_idle_timeout() {
     let (mut peer, _session, task) = serve(policy, streamer(&log, read_parts));
 
     peer.send(BINARY & MORE, "one").await;
-    let answers = peer.rest().await;
+    let answers = timeout(Duration::from_secs(60), peer.rest()).await.unwrap();
     drop(peer);
     task.await.unwrap();
 
