@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{FrameHeader, Message, OpCode, generator};
+use crate::{FrameHeader, Message, OpCode, Text, generator};
 
 /// A whole message in the frames that it shall have, encoded once and shared by whoever sends it.
 ///
@@ -19,6 +19,7 @@ use crate::{FrameHeader, Message, OpCode, generator};
 /// use ws_core::{Message, Prepared};
 /// let whole = Prepared::from(&Message::text("Hello"));
 /// assert_eq!(whole.plain().as_ref(), b"\x81\x05Hello");
+/// assert_eq!(whole, Prepared::from("Hello"));
 /// let halves = Prepared::cut(&Message::text("Hello"), [2]);
 /// assert_eq!(halves.plain().as_ref(), b"\x01\x02He\x80\x03llo");
 /// ```
@@ -118,8 +119,78 @@ impl Eq for Prepared {}
 impl From<&Message> for Prepared {
     /// The message in a single frame.
     fn from(message: &Message) -> Self {
-        Self::cut(message, [])
+        whole(message.kind().opcode(), message.as_bytes())
     }
+}
+
+impl From<Message> for Prepared {
+    /// The message in a single frame.
+    fn from(message: Message) -> Self {
+        Self::from(&message)
+    }
+}
+
+impl From<&Self> for Prepared {
+    /// The same message, without a copy.
+    fn from(prepared: &Self) -> Self {
+        prepared.clone()
+    }
+}
+
+impl From<&Text> for Prepared {
+    /// A text message in a single frame.
+    fn from(text: &Text) -> Self {
+        whole(OpCode::Text, text.as_bytes())
+    }
+}
+
+impl From<Text> for Prepared {
+    /// A text message in a single frame.
+    fn from(text: Text) -> Self {
+        Self::from(&text)
+    }
+}
+
+impl From<&str> for Prepared {
+    /// A text message in a single frame.
+    fn from(text: &str) -> Self {
+        whole(OpCode::Text, text.as_bytes())
+    }
+}
+
+impl From<String> for Prepared {
+    /// A text message in a single frame.
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<&[u8]> for Prepared {
+    /// A binary message in a single frame.
+    fn from(data: &[u8]) -> Self {
+        whole(OpCode::Binary, data)
+    }
+}
+
+impl From<Bytes> for Prepared {
+    /// A binary message in a single frame.
+    fn from(data: Bytes) -> Self {
+        Self::from(data.as_ref())
+    }
+}
+
+impl From<Vec<u8>> for Prepared {
+    /// A binary message in a single frame.
+    fn from(data: Vec<u8>) -> Self {
+        Self::from(data.as_slice())
+    }
+}
+
+fn whole(opcode: OpCode, payload: &[u8]) -> Prepared {
+    let mut plain = BytesMut::with_capacity(payload.len() + generator::MAX_HEADER_BYTES);
+    let header = FrameHeader::whole(opcode, payload.len() as u64);
+    encode(&header, payload, &mut plain);
+    Prepared::new(plain.freeze(), false)
 }
 
 fn encode(header: &FrameHeader, payload: &[u8], out: &mut BytesMut) {

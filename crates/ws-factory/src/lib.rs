@@ -85,6 +85,8 @@ mod wire;
 
 mod queue;
 
+mod droppable;
+
 mod outbox;
 
 mod finish;
@@ -114,8 +116,19 @@ pub use session_extensions::SessionExtensions;
 mod send_error;
 pub use send_error::SendError;
 
+mod roster;
+pub use roster::Membership;
+
+mod broadcast_report;
+pub use broadcast_report::{BroadcastReport, GroupStats};
+
+mod together;
+
 mod group;
-pub use group::{BroadcastReport, Group, Membership, SlowMember};
+pub use group::{Group, SlowMember};
+
+mod topics;
+pub use topics::{TopicError, Topics};
 
 mod sessions;
 pub use sessions::ShutdownReport;

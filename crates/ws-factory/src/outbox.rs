@@ -104,6 +104,25 @@ impl Outbox {
         })
     }
 
+    /// Queues an encoded message that may give way to later ones, if there is room, or room can be
+    /// made by dropping earlier ones; returns how many were.
+    pub(crate) fn try_displacing(&self, prepared: &Prepared) -> Result<usize, SendError<()>> {
+        let mut dropped = 0;
+        let bytes = prepared.plain().len();
+        self.push((), bytes, Queue::admits_displacing, |queue, ()| {
+            dropped = queue.append_droppable(prepared);
+        })?;
+        Ok(dropped)
+    }
+
+    /// Queues an encoded message that may give way to later ones, if there is room.
+    pub(crate) fn try_droppable(&self, prepared: &Prepared) -> Result<(), SendError<()>> {
+        let bytes = prepared.plain().len();
+        self.push((), bytes, Queue::admits_message, |queue, ()| {
+            queue.append_droppable(prepared);
+        })
+    }
+
     /// Queues a data frame if there is room, and it is the turn of such a frame.
     pub(crate) fn try_frame(&self, frame: Frame) -> Result<(), SendError<Frame>> {
         let len = frame.payload().len();
@@ -365,6 +384,7 @@ impl Outbox {
         queue.waker = None;
         queue.waiting = Load::default();
         queue.in_flight = Load::default();
+        queue.droppable = None;
         queue.chunks = VecDeque::new();
         queue.anew = queue.anew.take().map(|_| VecDeque::new());
         buffers::recycle(std::mem::take(&mut queue.tail));

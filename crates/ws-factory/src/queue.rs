@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc, task::Waker};
 use bytes::{Bytes, BytesMut};
 use ws_core::{CloseFrame, Frame, FrameHeader, MessageKind, OpCode, Prepared, generator};
 
-use crate::{Policy, buffers};
+use crate::{Policy, buffers, droppable::Droppable};
 
 /// What waits in an outbox, and what the driver has taken of it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Queue {
     /// wire gets.
     pub(crate) anew: Option<VecDeque<Outgoing>>,
     pub(crate) control: BytesMut,
+    /// What may give way to something newer; none for most.
+    pub(crate) droppable: Option<Box<Droppable>>,
     /// What waits here, and what the driver has taken and not yet written.
     pub(crate) waiting: Load,
     pub(crate) in_flight: Load,
@@ -94,6 +96,7 @@ impl Queue {
             tail: BytesMut::new(),
             anew: (encoding == Encoding::Anew).then(VecDeque::new),
             control: BytesMut::new(),
+            droppable: None,
             waiting: Load::default(),
             in_flight: Load::default(),
             limit: Load::limit(policy),
@@ -116,15 +119,12 @@ impl Queue {
     }
 
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let total = self.total();
-        // A message larger than the bound passes when nothing else waits.
-        total.messages == 0
-            || (total.messages < self.limit.messages
-                && total.bytes.saturating_add(bytes) <= self.limit.bytes)
+        self.limit.takes(self.total(), bytes)
     }
 
     /// Books what waits as in flight; returns the number of the batch.
     pub(crate) fn take_batch(&mut self) -> u64 {
+        self.keep_droppable();
         self.in_flight = std::mem::take(&mut self.waiting);
         self.taken += 1;
         self.taken
@@ -259,6 +259,21 @@ impl Load {
         Self {
             messages: policy.max_outbox_messages(),
             bytes: policy.max_outbox_bytes(),
+        }
+    }
+
+    /// Whether this limit lets one more message join what waits.
+    pub(crate) const fn takes(self, waiting: Self, bytes: usize) -> bool {
+        // A message larger than the bound passes when nothing else waits.
+        waiting.messages == 0
+            || (waiting.messages < self.messages
+                && waiting.bytes.saturating_add(bytes) <= self.bytes)
+    }
+
+    pub(crate) const fn without(self, gone: Self) -> Self {
+        Self {
+            messages: self.messages - gone.messages,
+            bytes: self.bytes - gone.bytes,
         }
     }
 }

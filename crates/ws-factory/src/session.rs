@@ -17,7 +17,7 @@ use ws_core::{CloseCode, CloseFrame, Frame, Message, MessageKind, OpCode, Prepar
 
 use crate::{
     CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions,
-    outbox::Outbox, queue::Encoding,
+    outbox::Outbox, queue::Encoding, roster::Joined,
 };
 
 /// The name of a session, unique within the process.
@@ -75,6 +75,8 @@ struct Shared {
     /// The last round trip in nanoseconds; 0 while there was none.
     round_trip: AtomicU64,
     extensions: SessionExtensions,
+    /// The groups that it is in.
+    joined: Joined,
 }
 
 impl Session {
@@ -87,6 +89,7 @@ impl Session {
             ended: OnceLock::new(),
             round_trip: AtomicU64::new(0),
             extensions: SessionExtensions::default(),
+            joined: Joined::default(),
         }))
     }
 
@@ -411,6 +414,12 @@ impl Session {
         self.0.outbox.when_room(frame, Outbox::try_control).await
     }
 
+    // For its groups.
+
+    pub(crate) fn joined(&self) -> &Joined {
+        &self.0.joined
+    }
+
     // For the driver.
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -426,6 +435,7 @@ impl Session {
     pub(crate) fn end(&self, event: CloseEvent) {
         // A second end, as of a task that is dropped while it says goodbye, says nothing new.
         let _first = self.0.ended.set(event);
+        self.0.joined.end(self.0.id);
         self.0.outbox.end();
     }
 }
