@@ -85,7 +85,7 @@ impl Endpoint for Broadcast {
 
     async fn on_message(&mut self, session: &Session, message: Message) -> EventResult {
         let cuts = std::mem::take(&mut self.cuts);
-        self.group.broadcast(&Prepared::cut(&message, cuts));
+        self.group.broadcast(Prepared::cut(&message, cuts));
         // Nobody waits for a slow member, so it is by its own copy that a sender is held back.
         reply::queued(session.flush().await)
     }

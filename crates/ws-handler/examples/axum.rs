@@ -5,37 +5,38 @@
 
 use axum::{Router, routing::get};
 use ws_handler::{
-    Endpoint, EventResult, Group, Membership, Message, NotFound, Prepared, Servlets, Session,
-    SlowMember, WebSocketFactoryBuilder,
+    Endpoint, EventResult, Membership, Message, NotFound, Servlets, Session, SlowMember, Topics,
+    WebSocketFactoryBuilder,
 };
 
-/// Everybody in the room gets every message.
+/// Everybody in a room gets every message.
 struct Chat {
-    room: Group,
+    rooms: Topics,
     membership: Option<Membership>,
 }
 
 impl Endpoint for Chat {
     async fn on_connect(&mut self, session: &Session) -> EventResult {
-        self.membership = Some(self.room.join(session));
         let name = session.request().path_param("room").unwrap_or_default();
+        self.membership = Some(self.rooms.join(name, session)?);
         session.send_text(format!("welcome to {name}")).await?;
         Ok(())
     }
 
-    async fn on_message(&mut self, _session: &Session, message: Message) -> EventResult {
-        self.room.broadcast(&Prepared::from(&message));
+    async fn on_message(&mut self, session: &Session, message: Message) -> EventResult {
+        let name = session.request().path_param("room").unwrap_or_default();
+        self.rooms.broadcast(name, message);
         Ok(())
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let room = Group::new(SlowMember::DropNewest);
+    let rooms = Topics::new(SlowMember::DropNewest);
     let chat = move |factory: WebSocketFactoryBuilder| {
-        let room = room.clone();
+        let rooms = rooms.clone();
         factory.fallback(move |_request| Chat {
-            room: room.clone(),
+            rooms: rooms.clone(),
             membership: None,
         })
     };

@@ -63,9 +63,9 @@ async fn message_meets_an_extension_once_for_all_its_members() {
     }
 
     let large = Message::binary(vec![1; 20_000]);
-    room.broadcast(&Prepared::from(&Message::text("HAL")));
-    room.broadcast(&Prepared::cut(&Message::text("HAL"), [2]));
-    room.broadcast(&Prepared::from(&large));
+    room.broadcast(Prepared::from(&Message::text("HAL")));
+    room.broadcast(Prepared::cut(&Message::text("HAL"), [2]));
+    room.broadcast(Prepared::from(&large));
 
     for peer in &mut peers {
         assert_eq!(peer.recv().await, wire(TEXT | RSV2, "IBM"));
@@ -152,7 +152,7 @@ async fn members_of_all_kinds_get_the_same_messages_each_in_its_own_form() {
     }
     let bodies = [noise(5_000), noise(24_000), noise(5_000), b"short".to_vec()];
     for body in &bodies {
-        let report = room.broadcast(&Prepared::from(&Message::binary(body.clone())));
+        let report = room.broadcast(Prepared::from(&Message::binary(body.clone())));
         assert_eq!(report.queued(), members.len());
     }
 

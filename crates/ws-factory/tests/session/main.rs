@@ -46,3 +46,11 @@ mod dropping;
 
 // Many.
 mod groups;
+
+mod slow_members;
+
+mod waiting;
+
+mod topics;
+
+mod many_members;
