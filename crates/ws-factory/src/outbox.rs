@@ -500,4 +500,19 @@ mod tests {
             assert!(!queue.holds_something());
         }
     }
+
+    #[test]
+    fn first_prepared_message_is_shared_and_small_ones_behind_it_are_copied() {
+        let outbox = Outbox::new(&Policy::default(), Encoding::Plain);
+        let prepared = Prepared::from("small");
+
+        for _ in 0..3 {
+            outbox.try_prepared(&prepared).unwrap();
+        }
+
+        let queue = outbox.lock();
+        assert_eq!(queue.chunks.len(), 1);
+        assert_eq!(queue.chunks[0].as_ptr(), prepared.plain().as_ptr());
+        assert_eq!(queue.tail, prepared.plain().repeat(2));
+    }
 }

@@ -214,13 +214,16 @@ impl Queue {
         }
     }
 
+    /// The first to wait is shared, however small: a broadcast to ten thousand who wait for nothing
+    /// else would otherwise allocate as many buffers. What joins it is copied, so that a burst
+    /// leaves in few pieces.
     pub(crate) fn append(&mut self, prepared: &Prepared) {
         let plain = prepared.plain();
         if self.anew.is_some() {
             self.seal_anew();
             let outgoing = Outgoing::Prepared(prepared.clone());
             self.anew.get_or_insert_default().push_back(outgoing);
-        } else if plain.len() < SHARED_PAYLOAD_BYTES {
+        } else if plain.len() < SHARED_PAYLOAD_BYTES && self.holds_something() {
             if self.tail.capacity() == 0 {
                 self.tail = buffers::write_buffer();
             }
