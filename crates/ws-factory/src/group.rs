@@ -191,11 +191,6 @@ impl Group {
         self.len() == 0
     }
 
-    /// Whether these are its members.
-    pub(crate) fn has(&self, roster: &Roster) -> bool {
-        std::ptr::eq(Arc::as_ptr(&self.inner.roster), roster)
-    }
-
     fn send(&self, message: &Prepared, except: Option<&Session>) -> BroadcastReport {
         let mut tally = Tally::new(&self.inner.counters);
         for member in self.inner.roster.everyone().iter() {

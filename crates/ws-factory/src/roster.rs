@@ -127,7 +127,7 @@ impl Roster {
         // there, as another membership.
         drop((gone, outdated));
         if let (true, Some(topic)) = (is_empty, &self.topic) {
-            topic.retire(self);
+            topic.retire();
         }
     }
 
@@ -206,5 +206,48 @@ impl Joined {
 impl Default for Joined {
     fn default() -> Self {
         Self(Mutex::new(Groups::Open(BTreeMap::new())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ws_core::Role;
+
+    use super::*;
+    use crate::{Established, Transport};
+
+    #[tokio::test]
+    async fn session_that_has_left_its_groups_remembers_none() {
+        let (near, _far) = tokio::io::duplex(64);
+        let mut established = Established::new(Transport::boxed(near), Role::Server);
+        let session = established.session();
+        let rosters: Vec<_> = (0..10).map(|_| Roster::new(None)).collect();
+
+        let memberships: Vec<_> = rosters.iter().map(|roster| roster.join(session)).collect();
+        assert!(matches!(&*session.joined().lock(), Groups::Open(groups) if groups.len() == 10));
+        drop(memberships);
+
+        assert!(matches!(&*session.joined().lock(), Groups::Open(groups) if groups.is_empty()));
+        assert!(rosters.iter().all(|roster| Arc::weak_count(roster) == 0));
+    }
+
+    #[tokio::test]
+    async fn group_that_was_large_does_not_stay_so() {
+        let roster = Roster::new(None);
+        let mut sessions: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (near, _far) = tokio::io::duplex(64);
+                Established::new(Transport::boxed(near), Role::Server)
+            })
+            .collect();
+
+        let mut memberships: Vec<_> = sessions
+            .iter_mut()
+            .map(|established| roster.join(established.session()))
+            .collect();
+        memberships.truncate(10);
+
+        assert_eq!(roster.everyone().len(), 10);
+        assert!(roster.lock().by_id.capacity() <= 2 * MIN_CAPACITY);
     }
 }

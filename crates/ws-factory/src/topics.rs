@@ -15,7 +15,7 @@ use std::{
 use dashmap::{DashMap, mapref::entry::Entry};
 use ws_core::Prepared;
 
-use crate::{BroadcastReport, Group, GroupStats, Membership, Session, SlowMember, roster::Roster};
+use crate::{BroadcastReport, Group, GroupStats, Membership, Session, SlowMember};
 
 /// A registry of groups by name: rooms, tickers, documents.
 ///
@@ -135,7 +135,8 @@ impl Topics {
 
     /// Adds a session to a topic, as [`Group::join`]; makes the topic if it is the first.
     ///
-    /// A session that is over joins nothing.
+    /// A session that is over joins nothing. One whose peer may choose any number of names can take
+    /// all that there may be: how many each may have is up to whoever keeps the memberships.
     ///
     /// # Errors
     ///
@@ -268,14 +269,14 @@ impl Shelf {
 
 impl Topic {
     /// The group has no member left, unless one has just joined: then it stays.
-    pub(crate) fn retire(&self, roster: &Roster) {
+    pub(crate) fn retire(&self) {
         let Some(shelf) = self.shelf.upgrade() else {
             return;
         };
         // Whoever joins holds the name, too, so nobody joins between the look and the removal.
-        let retired = shelf.groups.remove_if(&*self.name, |_, group| {
-            group.has(roster) && group.is_empty()
-        });
+        let retired = shelf
+            .groups
+            .remove_if(&*self.name, |_, group| group.is_empty());
         if retired.is_some() {
             shelf.len.fetch_sub(1, Ordering::Relaxed);
         }
