@@ -97,7 +97,7 @@ async fn what_others_send_waits_for_the_end_of_the_message() {
     let mut message = session.message_writer(TEXT).await.unwrap();
 
     let early = session.try_send_text("early");
-    let report = group.broadcast(&Prepared::from(&Message::text("to all")));
+    let report = group.broadcast(Prepared::from(&Message::text("to all")));
     let waiting: Vec<_> = (0..3)
         .map(|kind| {
             let session = session.clone();
