@@ -67,6 +67,7 @@ const LAYERS: &[Layer] = &[
         #[rustfmt::skip]
         only: Some(&[
             "async-trait", "bytes", "dashmap", "futures-core", "http", "hyper", "hyper-util",
+            "metrics",
             "percent-encoding", "thiserror", "tokio", "tokio-tungstenite", "tracing", "ws-core",
         ]),
         never: &["ws_handler", "ws_client", "test_protocols"],

@@ -238,8 +238,9 @@ impl Link {
             match self.connection.poll_event() {
                 Ok(Step::Event(event)) => {
                     self.turn.events += 1;
-                    if !matches!(event, Event::Message(_)) {
-                        self.react(&event);
+                    match &event {
+                        Event::Message(message) => self.tally.received_message(message.len()),
+                        event => self.react(event),
                     }
                     return Poll::Ready(Ok(event));
                 }
@@ -263,6 +264,7 @@ impl Link {
                     if !self.park(cx) {
                         continue;
                     }
+                    self.settle();
                     break ready!(self.poll_clocks(cx, Waiting::Peer));
                 }
             }
@@ -277,6 +279,7 @@ impl Link {
         if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
             return Poll::Ready(end);
         }
+        self.settle();
         let end = self.poll_clocks(cx, Waiting::Peer);
         if end.is_pending() {
             cx.waker().wake_by_ref();
@@ -326,6 +329,7 @@ impl Link {
         if !self.park(cx) {
             cx.waker().wake_by_ref();
         }
+        self.settle();
         self.poll_event_limit(cx)
     }
 

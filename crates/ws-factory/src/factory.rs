@@ -17,10 +17,11 @@ use ws_core::ExtensionStack;
 
 use crate::{
     Accept, Accepted, Acceptor, ConfigError, Endpoint, EndpointRegistry, ExtensionNegotiator,
-    ExtensionOffer, FactoryStats, OriginPolicy, Policy, Rejection, Session, SessionId,
-    ShutdownReport, StatelessEndpoint, UpgradeRequest,
+    ExtensionOffer, FactoryStats, OriginPolicy, Policy, RefusalReason, Rejection, Session,
+    SessionId, SessionListener, ShutdownReport, StatelessEndpoint, UpgradeRequest,
     extensions::ExtensionRegistry,
     launch::Launch,
+    listener::Listeners,
     negotiation::{Candidate, OriginChecked},
     sessions::Sessions,
     upgrade::PendingUpgrade,
@@ -106,12 +107,7 @@ impl WebSocketFactory {
         match self.answer(parts, upgrade).await {
             Ok(response) => Some(response),
             Err(rejection) => {
-                self.0.sessions.refused();
-                match std::error::Error::source(&rejection) {
-                    // The application's fault: the client is told nothing of it.
-                    Some(error) => tracing::warn!(error, "endpoint factory failed"),
-                    None => tracing::debug!(status = %rejection.status(), "handshake refused"),
-                }
+                self.0.sessions.refused(&rejection);
                 Some(rejection.into_response())
             }
         }
@@ -126,8 +122,11 @@ impl WebSocketFactory {
         let Inner {
             policy, sessions, ..
         } = &*self.0;
-        let request = UpgradeRequest::parse(parts)?;
-        let registration = sessions.admit(policy.max_sessions())?;
+        let request = UpgradeRequest::parse(parts).map_err(|rejection| {
+            let reason = RefusalReason::of_head(rejection.status());
+            rejection.because(reason)
+        })?;
+        let registration = sessions.admit(policy, &request)?;
         let Choice {
             accepted,
             candidate,
@@ -159,11 +158,13 @@ impl WebSocketFactory {
         let choice = async move {
             let checked = OriginChecked::check(request, |origin, request| {
                 acceptor.check_origin(origin, request)
-            })?;
+            })
+            .map_err(|rejection| rejection.because(RefusalReason::Origin))?;
             for candidate in checked.candidates() {
                 let accepted = acceptor
                     .accept(candidate.request(), candidate.subprotocol())
-                    .await?;
+                    .await
+                    .map_err(of_application)?;
                 if let Some(accepted) = accepted {
                     let offers = candidate.request().extension_offers();
                     let (extensions, agreed) = extensions.agree(offers, policy.compression());
@@ -175,20 +176,23 @@ impl WebSocketFactory {
                     });
                 }
             }
-            Err(Candidate::none_selected())
+            Err(Candidate::none_selected().because(RefusalReason::NoEndpoint))
         };
         let mut choice = pin!(choice);
         let guarded = poll_fn(|cx| {
             catch_unwind(AssertUnwindSafe(|| choice.as_mut().poll(cx))).unwrap_or_else(|_panic| {
-                Poll::Ready(Err(Rejection::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the endpoint could not be made",
-                )))
+                let text = "the endpoint could not be made";
+                let rejection = Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, text);
+                Poll::Ready(Err(rejection.because(RefusalReason::Failed)))
             })
         });
         tokio::time::timeout(policy.accept_deadline(), guarded)
             .await
-            .unwrap_or_else(|_elapsed| Err(Rejection::unavailable("no endpoint in time")))
+            .unwrap_or_else(|_elapsed| {
+                Err(Rejection::unavailable("no endpoint in time")
+                    .with_retry_after(policy.accept_deadline())
+                    .because(RefusalReason::Timeout))
+            })
     }
 
     /// The sessions that are open; those that open or close meanwhile may be among them or not.
@@ -215,7 +219,7 @@ impl WebSocketFactory {
         &self.0.policy
     }
 
-    /// Stops: new handshakes get 503, every session gets a Close 1001 behind what is queued for
+    /// Stops: new handshakes get 503 with `Retry-After` (what is left of the deadline), every session gets a Close 1001 behind what is queued for
     /// it; those that answer until `deadline` end cleanly, the rest are cut.
     ///
     /// Resolves when no task of a session is left. That is at the deadline, or as much later as the
@@ -229,6 +233,15 @@ impl WebSocketFactory {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.0.sessions.shutdown(deadline).await
     }
+}
+
+/// A refusal of the application's, whether it meant to or failed.
+fn of_application(rejection: Rejection) -> Rejection {
+    let reason = match std::error::Error::source(&rejection) {
+        Some(_) => RefusalReason::Failed,
+        None => RefusalReason::Application,
+    };
+    rejection.because(reason)
 }
 
 /// What a handshake is answered with.
@@ -267,6 +280,7 @@ pub struct WebSocketFactoryBuilder {
     acceptor: Option<Box<dyn Acceptor>>,
     extensions: ExtensionRegistry,
     policy: Policy,
+    listeners: Listeners,
     /// The first mistake; told when it is built, so that the calls chain.
     fault: Option<ConfigError>,
 }
@@ -368,6 +382,13 @@ impl WebSocketFactoryBuilder {
         self
     }
 
+    /// Tells a listener of every session that opens and closes. There may be several; they are told
+    /// in the order in which they were added.
+    pub fn with_listener(mut self, listener: impl SessionListener) -> Self {
+        self.listeners.0.push(Box::new(listener));
+        self
+    }
+
     /// The policy that sessions begin with. Default: [`Policy::default`].
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -399,7 +420,7 @@ impl WebSocketFactoryBuilder {
             acceptor,
             extensions: self.extensions,
             policy: Arc::new(self.policy),
-            sessions: Arc::default(),
+            sessions: Arc::new(Sessions::new(self.listeners)),
         })))
     }
 

@@ -20,6 +20,7 @@ use crate::{
     ending::Verdict,
     link::Link,
     sessions::Registration,
+    trace,
 };
 
 /// How long the peer may take to end the stream after our last word. Closing earlier could turn
@@ -37,8 +38,10 @@ impl<E: Endpoint> Driver<E> {
             mut event,
         } = Verdict::of(stop.end, stop.ours);
 
+        self.link.settle();
         let said = talks && self.link.say(say, limit).await;
         event.clean &= said;
+        self.link.settle();
         self.link.registration.retire(event.clone());
 
         let Self {
@@ -105,11 +108,16 @@ where
     Fut: Future<Output = ()>,
 {
     let Ok(event) = catch_unwind(AssertUnwindSafe(event)) else {
+        trace::last_event_panicked();
         return;
     };
     let mut event = pin!(event);
     let told = poll_fn(|cx| {
-        catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx))).unwrap_or(Poll::Ready(()))
+        let polled = catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_panic| {
+            trace::last_event_panicked();
+            Poll::Ready(())
+        })
     });
     if timeout(limit, told).await.is_err() {
         registration.event_cut();

@@ -276,9 +276,15 @@ impl Group {
             Ok(displaced) => {
                 report.queued += 1;
                 report.displaced += displaced;
+                if displaced > 0 {
+                    member.meter().dropped(displaced);
+                }
             }
             Err(SendError::Full(())) => match self.inner.slow {
-                SlowMember::DropNewest | SlowMember::DropOldest => report.dropped += 1,
+                SlowMember::DropNewest | SlowMember::DropOldest => {
+                    member.meter().dropped(1);
+                    report.dropped += 1;
+                }
                 SlowMember::Close => {
                     let close = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "too slow");
                     report.closed += usize::from(member.outbox().close(close));

@@ -9,11 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::Instrument;
 use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
 
 use crate::{
     Endpoint, Policy, RequestSnapshot, Session, Transport, buffers, driver::Driver, link::Link,
-    queue::Encoding, sessions::Registration, upgrade::PendingUpgrade,
+    queue::Encoding, sessions::Registration, tally::Meter, upgrade::PendingUpgrade,
 };
 
 /// An accepted handshake whose connection is yet to come.
@@ -32,8 +33,7 @@ impl Launch {
         let (transport, read_ahead) = match connect(self.upgrade, &self.registration, limit).await {
             Ok(connected) => connected,
             Err(error) => {
-                self.registration.upgrade_failed();
-                tracing::warn!(error, "no connection came of an accepted handshake");
+                self.registration.upgrade_failed(error);
                 return;
             }
         };
@@ -174,7 +174,8 @@ impl Established {
                 false => Encoding::Plain,
             };
             let request = std::mem::take(&mut self.request);
-            Session::new(request, Arc::clone(&self.policy), encoding)
+            let meter = Meter::new(self.registration.counters());
+            Session::new(request, Arc::clone(&self.policy), encoding, meter)
         })
     }
 
@@ -213,7 +214,7 @@ impl Established {
             connection.recv(buffers::read_buffer(&self.read_ahead));
         }
         let mut registration = self.registration;
-        registration.connected(&session);
+        let span = registration.connected(&session);
         let link = Link::new(
             self.transport,
             self.role,
@@ -228,6 +229,7 @@ impl Established {
             link,
         }
         .run()
+        .instrument(span)
     }
 }
 

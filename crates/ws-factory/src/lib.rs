@@ -11,6 +11,47 @@
 //! Read `factory` to know how a handshake is answered, `driver` to know how a session lives.
 //! Modules are declared below in the order in which a connection meets them. Everything of
 //! `ws-core` is re-exported, so that one dependency is enough.
+//!
+//! # Seen from outside
+//!
+//! **Numbers**: [`WebSocketFactory::stats`] and [`Session::stats`]. **Sessions**:
+//! [`WebSocketFactory::sessions`], and a [`SessionListener`] that is told of each.
+//!
+//! **`tracing`**: every session has a span `session` at info, target `ws_factory::session`, with `id`,
+//! `route` (a [`RoutePattern`], if whoever mapped the path set one), `subprotocol` and `peer`, and at
+//! the end `code`, `initiator`, `clean` and `duration_ms`. The session's task is in it whenever it
+//! runs, so what handlers tell `tracing` is in it, too. It is entered once for each time the task is
+//! polled, not for each message; where nobody listens to it, that is one branch.
+//!
+//! | event | level | target | fields |
+//! |---|---|---|---|
+//! | session opened, session closed | debug | `ws_factory::session` | those of the span's end |
+//! | endpoint failed, endpoint panicked | error | `ws_factory::session` | `error` |
+//! | handshake refused | info | `ws_factory::handshake` | `status`, `reason`: [`RefusalReason::as_str`] |
+//! | endpoint factory failed | warn | `ws_factory::handshake` | `status`, `error` |
+//! | no connection came of an accepted handshake | warn | `ws_factory::handshake` | `cause` |
+//!
+//! Peers choose how often those of the handshake happen: of each factory's, ten a second are told at
+//! their level, the rest at debug; `left_out` says how many since the last. None has a payload, a
+//! header, a path, a query or the reason of a Close in it; an `error` is the application's own.
+//!
+//! **Metrics**: with the feature `metrics` the numbers of all factories go to the recorder of the
+//! [`metrics`](https://docs.rs/metrics) crate, too. Install it before the first handshake; each
+//! factory asks for its instruments once. Messages and bytes are added when a session goes to sleep.
+//!
+//! | name | type | labels |
+//! |---|---|---|
+//! | `websocket_sessions_open` | gauge | |
+//! | `websocket_sessions_opened_total` | counter | |
+//! | `websocket_sessions_closed_total` | counter | `code`: `1000` to `1015`, `1016-2999`, `3000-3999`, `4000-4999` |
+//! | `websocket_session_duration_seconds` | histogram | |
+//! | `websocket_handshakes_refused_total` | counter | `reason` |
+//! | `websocket_upgrades_failed_total` | counter | |
+//! | `websocket_events_cut_total` | counter | |
+//! | `websocket_messages_total` | counter | `direction`: `in`, `out` |
+//! | `websocket_payload_bytes_total` | counter | `direction` |
+//! | `websocket_pings_total`, `websocket_pongs_total` | counter | `direction` |
+//! | `websocket_messages_dropped_total` | counter | |
 #![forbid(unsafe_code)]
 
 pub use async_trait::async_trait;
@@ -33,11 +74,14 @@ mod handshake;
 mod origin;
 pub use origin::{OriginError, OriginPolicy};
 
+mod refusal;
+pub use refusal::RefusalReason;
+
 mod rejection;
 pub use rejection::Rejection;
 
 mod request;
-pub use request::{ConnectionInfo, PathParams, UpgradeRequest};
+pub use request::{ConnectionInfo, PathParams, RoutePattern, UpgradeRequest};
 
 mod negotiation;
 pub use negotiation::HeaderError;
@@ -58,6 +102,8 @@ pub use registry::{ConfigError, EndpointRegistry};
 // Accept: from the answer to a connection.
 mod policy;
 pub use policy::Policy;
+
+mod admission;
 
 mod factory;
 pub use factory::{WebSocketFactory, WebSocketFactoryBuilder};
@@ -133,5 +179,18 @@ pub use topics::{TopicError, Topics};
 mod sessions;
 pub use sessions::ShutdownReport;
 
+mod listener;
+pub use listener::SessionListener;
+
+// Seen from outside.
 mod stats;
-pub use stats::FactoryStats;
+pub use stats::{FactoryStats, Traffic};
+
+mod tally;
+
+mod counters;
+
+#[cfg(feature = "metrics")]
+mod meters;
+
+mod trace;

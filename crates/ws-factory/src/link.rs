@@ -20,7 +20,7 @@ use ws_core::{
 };
 
 use crate::{
-    Policy, Session, SessionError, Transport, buffers,
+    Policy, Session, SessionError, Traffic, Transport, buffers,
     clocks::{Alarm, Clocks, Waiting},
     driver::{Stop, Turn},
     ending::End,
@@ -63,6 +63,8 @@ pub(crate) struct Link {
     /// Who is woken for what is queued while the task sleeps.
     waker: Waker,
     pub(crate) registration: Registration,
+    /// What was counted since it was last added up.
+    pub(crate) tally: Traffic,
 }
 
 /// How much is read at first after a large message, in bytes.
@@ -98,11 +100,13 @@ impl Link {
             drained: false,
             waker: Waker::noop().clone(),
             registration,
+            tally: Traffic::default(),
         }
     }
 
     /// What the protocol asks for, whatever the endpoint does.
     pub(crate) fn react(&mut self, event: &Event) {
+        self.tally.received(event);
         match event {
             Event::Ping(payload) => self.answer(payload),
             Event::Pong(payload) => self.take_pong(payload),
@@ -122,7 +126,7 @@ impl Link {
         // A copy of at most 125 bytes, so that a waiting Pong keeps no read buffer alive.
         let pong = Frame::pong(Bytes::copy_from_slice(payload));
         if let Some(pong) = self.wire.admit_pong(pong) {
-            self.put_control(pong);
+            self.put_pong(pong);
         }
     }
 
@@ -149,7 +153,7 @@ impl Link {
                 self.exchange()?;
             }
             if let Some(pong) = self.wire.waiting_pong() {
-                self.put_control(pong);
+                self.put_pong(pong);
             }
             if self.batch != 0 && self.wire.data_is_gone() {
                 self.session.outbox().wrote(std::mem::take(&mut self.batch));
@@ -194,7 +198,7 @@ impl Link {
     fn exchange(&mut self) -> Result<(), End> {
         let had_control = !self.wire.takes_control();
         let outbox = self.session.outbox();
-        let orders = outbox.exchange(&mut self.wire);
+        let orders = outbox.exchange(&mut self.wire, &mut self.tally);
         if outbox.is_aborted() {
             return Err(SessionError::Aborted.into());
         }
@@ -231,7 +235,7 @@ impl Link {
         };
         // §5.5.1: nothing follows our Close, so a Pong that waits leaves now.
         if let Some(pong) = self.wire.take_pong() {
-            self.put_control(pong);
+            self.put_pong(pong);
         }
         self.put_data(Frame::close(&close));
         self.connection.send_close();
@@ -252,7 +256,7 @@ impl Link {
             batch,
             mut items,
             spare,
-        } = self.session.outbox().take_anew();
+        } = self.session.outbox().take_anew(&mut self.tally);
         self.batch = batch;
         while let Some(outgoing) = items.pop_front() {
             match outgoing {
@@ -284,6 +288,11 @@ impl Link {
         if let Some(form) = shared {
             self.wire.put_shared(form);
         }
+    }
+
+    fn put_pong(&mut self, pong: Frame) {
+        self.tally.sent_pong();
+        self.put_control(pong);
     }
 
     fn put_control(&mut self, frame: Frame) {
@@ -350,9 +359,11 @@ impl Link {
                     }
                     let payload = self.clocks.ping_sent(&self.policy);
                     self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
+                    self.tally.sent_ping();
                     if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
                         return Poll::Ready(end);
                     }
+                    self.settle();
                     continue;
                 }
                 // Unless an end was met meanwhile, `on_connect` is the only event with a limit.

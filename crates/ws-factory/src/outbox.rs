@@ -18,10 +18,10 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
-use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, Prepared, generator};
+use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, OpCode, Prepared, generator};
 
 use crate::{
-    Policy, buffers,
+    Policy, Traffic, buffers,
     queue::{Admission, Encoding, Load, Outgoing, Phase, Queue},
     send_error::SendError,
     wire::Wire,
@@ -150,6 +150,7 @@ impl Outbox {
         let len = frame.payload().len();
         let ends = frame.fin();
         self.push(frame, len, Queue::admits_part, |queue, frame| {
+            queue.unfinished += usize::from(!ends);
             queue.encode(&plain_header(&frame), frame.into_payload());
         })?;
         if ends {
@@ -171,6 +172,10 @@ impl Outbox {
                 queue.control = buffers::write_buffer();
             }
             generator::encode_plain(&frame, &mut queue.control);
+            match frame.opcode() {
+                OpCode::Ping => queue.controls.0 += 1,
+                _ => queue.controls.1 += 1,
+            }
             queue.waiting.messages -= 1;
         })
     }
@@ -315,9 +320,12 @@ impl Outbox {
         self.news.load(Ordering::Acquire)
     }
 
-    /// Moves what waits to `wire` as far as that is free, and says what else there is to do.
-    pub(crate) fn exchange(&self, wire: &mut Wire) -> Orders {
+    /// Moves what waits to `wire` as far as that is free, counts it, and says what else there is to
+    /// do.
+    pub(crate) fn exchange(&self, wire: &mut Wire, tally: &mut Traffic) -> Orders {
         let mut queue = self.lock();
+        // Between two exchanges the load grows, or is kept at its limit by dropping: about the most.
+        tally.waited(queue.total());
         self.news.store(false, Ordering::Relaxed);
         let mut orders = Orders {
             closing: queue.phase == Phase::Closing,
@@ -327,6 +335,7 @@ impl Outbox {
         let mut made_room = false;
         if wire.takes_control() && !queue.control.is_empty() {
             wire.swap_control(&mut queue.control);
+            tally.took_controls(std::mem::take(&mut queue.controls));
             made_room = true;
         }
         if !wire.data_is_gone() {
@@ -337,7 +346,7 @@ impl Outbox {
             } else if queue.holds_something() {
                 let queue = &mut *queue;
                 wire.swap_data(&mut queue.chunks, &mut queue.tail);
-                orders.batch = queue.take_batch();
+                orders.batch = queue.take_batch(tally);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
             orders.close = queue.close.is_some() && queue.control.is_empty();
@@ -351,11 +360,11 @@ impl Outbox {
     }
 
     /// Takes what is to be written anew, all of it.
-    pub(crate) fn take_anew(&self) -> Anew {
+    pub(crate) fn take_anew(&self, tally: &mut Traffic) -> Anew {
         let mut queue = self.lock();
         queue.seal_anew();
         Anew {
-            batch: queue.take_batch(),
+            batch: queue.take_batch(tally),
             items: queue.anew.as_mut().map(std::mem::take).unwrap_or_default(),
             spare: std::mem::take(&mut queue.tail),
         }
@@ -490,8 +499,9 @@ mod tests {
             outbox.try_message(Message::text("small")).unwrap();
             outbox.try_control(Frame::ping("")).unwrap();
 
-            let orders = outbox.exchange(&mut wire);
-            let anew = orders.anew.then(|| outbox.take_anew());
+            let mut tally = Traffic::default();
+            let orders = outbox.exchange(&mut wire, &mut tally);
+            let anew = orders.anew.then(|| outbox.take_anew(&mut tally));
 
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
             assert_eq!(anew.is_none(), encoding == Encoding::Plain);

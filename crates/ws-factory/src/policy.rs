@@ -24,9 +24,14 @@ use crate::snapshot::KeptHeaders;
 /// | `connect_deadline` | 10 s for `on_connect` | Close 1011 |
 /// | `accept_deadline` | 10 s for the endpoint factory | 503 |
 /// | `max_sessions` | 1,000,000 per factory | 503 |
+/// | `max_sessions_per_peer` | off; per factory | 503 |
+/// | `max_handshakes` | 10,000 per factory | 503 |
 /// | `compression` | off | |
 /// | `auto_pong` | on | |
 /// | `kept_headers` | all but the handshake's own | |
+///
+/// The three that are *per factory* count over all of its sessions, so a session's own policy does
+/// not change them; with servlets, each mounted path has a factory of its own.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,6 +56,8 @@ pub struct Policy {
     connect_deadline: Duration,
     accept_deadline: Duration,
     max_sessions: usize,
+    max_sessions_per_peer: Option<usize>,
+    max_handshakes: usize,
     compression: Option<DeflateConfig>,
     auto_pong: bool,
     kept_headers: KeptHeaders,
@@ -174,6 +181,28 @@ impl Policy {
         self
     }
 
+    /// How many sessions one peer may have with one factory, handshakes under way included; one more
+    /// is refused with 503. Default: `None`, no such limit.
+    ///
+    /// A peer is an IPv4 address, or the first 64 bits of an IPv6 address, which are one host's to
+    /// choose addresses in. It is the `ConnectionInfo` of the request that says who the peer is:
+    /// behind a proxy everybody has the proxy's address, unless a layer before the handler that
+    /// trusts the proxy replaces it. Where nobody says, there is no limit.
+    #[must_use]
+    pub const fn with_max_sessions_per_peer(mut self, sessions: Option<usize>) -> Self {
+        self.max_sessions_per_peer = sessions;
+        self
+    }
+
+    /// How many handshakes may be under way in one factory: admitted, and their connection not yet
+    /// up; one more is refused with 503. Default: 10,000, which a burst of reconnecting clients
+    /// passes, and which bounds what slow endpoint factories can pile up.
+    #[must_use]
+    pub const fn with_max_handshakes(mut self, handshakes: usize) -> Self {
+        self.max_handshakes = handshakes;
+        self
+    }
+
     /// Compresses messages where the peer agrees to `permessage-deflate` (RFC 7692). Default:
     /// `None`, off: it costs memory and time, and what is compressed together with a secret tells
     /// of it by its length (CRIME, BREACH); see `Session::send_uncompressed`.
@@ -289,6 +318,18 @@ impl Policy {
         self.max_sessions
     }
 
+    /// See [`Self::with_max_sessions_per_peer`].
+    #[must_use]
+    pub const fn max_sessions_per_peer(&self) -> Option<usize> {
+        self.max_sessions_per_peer
+    }
+
+    /// See [`Self::with_max_handshakes`].
+    #[must_use]
+    pub const fn max_handshakes(&self) -> usize {
+        self.max_handshakes
+    }
+
     /// See [`Self::with_compression`].
     #[must_use]
     pub const fn compression(&self) -> Option<&DeflateConfig> {
@@ -323,6 +364,8 @@ impl Default for Policy {
             connect_deadline: Duration::from_secs(10),
             accept_deadline: Duration::from_secs(10),
             max_sessions: 1_000_000,
+            max_sessions_per_peer: None,
+            max_handshakes: 10_000,
             compression: None,
             auto_pong: true,
             kept_headers: KeptHeaders::default(),

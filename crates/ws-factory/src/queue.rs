@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc, task::Waker};
 use bytes::{Bytes, BytesMut};
 use ws_core::{CloseFrame, Frame, FrameHeader, MessageKind, OpCode, Prepared, generator};
 
-use crate::{Policy, buffers, droppable::Droppable};
+use crate::{Policy, Traffic, buffers, droppable::Droppable};
 
 /// What waits in an outbox, and what the driver has taken of it.
 #[derive(Debug)]
@@ -35,6 +35,10 @@ pub(crate) struct Queue {
     pub(crate) ours: Option<Box<CloseFrame>>,
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) waker: Option<Waker>,
+    /// How many of the messages that wait here are frames that do not end one.
+    pub(crate) unfinished: usize,
+    /// How many Pings and Pongs wait here.
+    pub(crate) controls: (usize, usize),
     /// How many batches the driver has taken.
     pub(crate) taken: u64,
 }
@@ -107,6 +111,8 @@ impl Queue {
             ours: None,
             policy: None,
             waker: None,
+            unfinished: 0,
+            controls: (0, 0),
             taken: 0,
         }
     }
@@ -122,9 +128,10 @@ impl Queue {
         self.limit.takes(self.total(), bytes)
     }
 
-    /// Books what waits as in flight; returns the number of the batch.
-    pub(crate) fn take_batch(&mut self) -> u64 {
+    /// Books what waits as in flight, and counts it; returns the number of the batch.
+    pub(crate) fn take_batch(&mut self, tally: &mut Traffic) -> u64 {
         self.keep_droppable();
+        tally.took(self.waiting, std::mem::take(&mut self.unfinished));
         self.in_flight = std::mem::take(&mut self.waiting);
         self.taken += 1;
         self.taken
@@ -188,6 +195,7 @@ impl Queue {
     }
 
     pub(crate) fn follow(&mut self, frame: &Frame) {
+        self.unfinished += usize::from(!frame.fin());
         self.sequence = match (frame.fin(), frame.opcode().message_kind()) {
             (true, _) => None,
             (false, Some(kind)) => Some(kind),

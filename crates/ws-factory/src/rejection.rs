@@ -4,14 +4,14 @@
 //! later, on the connection, is a `ProtocolError`. The text in it goes to the peer, a source never
 //! does.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{self, HeaderName},
 };
 
-use crate::HeaderError;
+use crate::{HeaderError, RefusalReason};
 
 /// A refused upgrade: status, headers, and a short text.
 ///
@@ -50,6 +50,7 @@ impl Rejection {
             headers: HeaderMap::new(),
             body: body.into(),
             source: None,
+            reason: RefusalReason::Application,
         }))
     }
 
@@ -57,6 +58,24 @@ impl Rejection {
     #[must_use]
     pub fn bad_request(body: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, body)
+    }
+
+    /// 401: whoever asks has to say who they are, and how: `challenge` is the `WWW-Authenticate`
+    /// that a 401 must have (RFC 9110 §15.5.2). A page cannot react to it, as browsers show neither
+    /// to scripts; other clients can.
+    ///
+    /// ```
+    /// use http::{HeaderValue, header};
+    /// use ws_factory::Rejection;
+    ///
+    /// let bearer = HeaderValue::from_static("Bearer realm=\"chat\"");
+    /// let rejection = Rejection::unauthorized(bearer, "log in first");
+    /// assert_eq!(rejection.status(), 401);
+    /// assert_eq!(rejection.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"chat\"");
+    /// ```
+    #[must_use]
+    pub fn unauthorized(challenge: HeaderValue, body: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, body).with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// 403: whoever asks may not.
@@ -71,7 +90,7 @@ impl Rejection {
         Self::new(StatusCode::NOT_FOUND, body)
     }
 
-    /// 503: not now; a later attempt may succeed.
+    /// 503: not now; a later attempt may succeed. [`Self::with_retry_after`] says when.
     #[must_use]
     pub fn unavailable(body: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, body)
@@ -102,6 +121,35 @@ impl Rejection {
             self.0.headers.try_append(name, value).ok();
         }
         self
+    }
+
+    /// Says when to try again: `Retry-After` in whole seconds, rounded up, at least 1 (RFC 9110
+    /// §10.2.3). The last call counts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ws_factory::Rejection;
+    ///
+    /// let busy = Rejection::unavailable("busy").with_retry_after(Duration::from_millis(1500));
+    /// assert_eq!(busy.headers()["retry-after"], "2");
+    /// ```
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let value = HeaderValue::from(seconds.max(1));
+        // Fails as in `with_header`.
+        self.0.headers.try_insert(header::RETRY_AFTER, value).ok();
+        self
+    }
+
+    /// The same refusal, counted under another reason than the application's.
+    pub(crate) fn because(mut self, reason: RefusalReason) -> Self {
+        self.0.reason = reason;
+        self
+    }
+
+    pub(crate) fn reason(&self) -> RefusalReason {
+        self.0.reason
     }
 
     /// The status it answers with, 300 or above.
@@ -184,6 +232,7 @@ struct Refusal {
     headers: HeaderMap,
     body: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    reason: RefusalReason,
 }
 
 #[cfg(test)]

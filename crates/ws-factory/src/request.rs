@@ -303,6 +303,32 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for PathParams {
     }
 }
 
+/// The pattern that a request's path was found by, such as `/chat/{room}`: a request extension, set
+/// by whoever mapped the path. It is what logs name a route by, since a path may hold secrets.
+///
+/// ```
+/// use ws_factory::RoutePattern;
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(RoutePattern::new("/chat/{room}"));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RoutePattern(Arc<str>);
+
+impl RoutePattern {
+    /// Names a pattern.
+    #[must_use]
+    pub fn new(pattern: impl Into<Arc<str>>) -> Self {
+        Self(pattern.into())
+    }
+
+    /// The pattern.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use http::request;

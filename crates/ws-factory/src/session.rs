@@ -16,8 +16,8 @@ use bytes::Bytes;
 use ws_core::{CloseCode, CloseFrame, Frame, Message, MessageKind, OpCode, Prepared, Text};
 
 use crate::{
-    CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions,
-    outbox::Outbox, queue::Encoding, roster::Joined,
+    CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions, Traffic,
+    outbox::Outbox, queue::Encoding, roster::Joined, tally::Meter,
 };
 
 /// The name of a session, unique within the process.
@@ -77,10 +77,16 @@ struct Shared {
     extensions: SessionExtensions,
     /// The groups that it is in.
     joined: Joined,
+    meter: Meter,
 }
 
 impl Session {
-    pub(crate) fn new(request: RequestSnapshot, policy: Arc<Policy>, encoding: Encoding) -> Self {
+    pub(crate) fn new(
+        request: RequestSnapshot,
+        policy: Arc<Policy>,
+        encoding: Encoding,
+        meter: Meter,
+    ) -> Self {
         Self(Arc::new(Shared {
             id: SessionId::next(),
             outbox: Outbox::new(&policy, encoding),
@@ -90,6 +96,7 @@ impl Session {
             round_trip: AtomicU64::new(0),
             extensions: SessionExtensions::default(),
             joined: Joined::default(),
+            meter,
         }))
     }
 
@@ -369,7 +376,8 @@ impl Session {
 
     /// Changes the session's policy: limits from the next frame on, deadlines at once, the outbox's
     /// bounds for what is sent from now on. What has passed (`connect_deadline`,
-    /// `accept_deadline`, `max_sessions`, `compression`, `kept_headers`) stays as it was.
+    /// `accept_deadline`, `compression`, `kept_headers`) and what is the factory's (`max_sessions`,
+    /// `max_sessions_per_peer`, `max_handshakes`) stays as it was.
     ///
     /// ```
     /// # use ws_factory::Session;
@@ -389,6 +397,12 @@ impl Session {
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
         self.0.outbox.load()
+    }
+
+    /// What went through the session, as of when it last had nothing more to do.
+    #[must_use]
+    pub fn stats(&self) -> Traffic {
+        self.0.meter.read()
     }
 
     /// The round-trip time of the last Ping that `Policy::with_ping_interval` sent and the peer
@@ -424,6 +438,10 @@ impl Session {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.0.outbox
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
     }
 
     pub(crate) fn set_round_trip(&self, round_trip: Duration) {

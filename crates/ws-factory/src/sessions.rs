@@ -6,43 +6,46 @@
 use std::{
     borrow::Cow,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use dashmap::DashMap;
 use tokio::{sync::Notify, time::Instant};
+use tracing::Span;
 use ws_core::{CloseCode, CloseStatus};
 
 use crate::{
-    CloseEvent, Initiator, Rejection, Session, SessionError, SessionId, stats::FactoryStats,
+    CloseEvent, ConnectionInfo, Initiator, Policy, RefusalReason, Rejection, RoutePattern, Session,
+    SessionError, SessionId, UpgradeRequest,
+    admission::{Place, Places},
+    counters::Counters,
+    listener::Listeners,
+    stats::FactoryStats,
+    trace::{self, Throttle},
 };
 
 /// The sessions of one factory.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     live: DashMap<SessionId, Session>,
-    /// Admitted handshakes and running tasks.
-    tasks: AtomicUsize,
+    /// Those of admitted handshakes and running tasks.
+    places: Places,
     stopping: AtomicBool,
+    /// When a shutdown, if one is under way, cuts what is left.
+    cuts_at: Mutex<Option<Instant>>,
     /// Tells that a task ended, or that those left are to be cut.
     changed: Notify,
     cutting: AtomicBool,
-    counters: Counters,
+    counters: Arc<Counters>,
+    listeners: Listeners,
+    throttle: Throttle,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    opened: AtomicU64,
-    refused: AtomicU64,
-    failed_upgrades: AtomicU64,
-    cut_events: AtomicU64,
-    clean: AtomicU64,
-}
-
-/// What a shutdown came to.
+/// What a shutdown came to: how the sessions ended that were open when it began, and those that
+/// connected meanwhile.
 ///
 /// ```
 /// # fn report(report: ws_factory::ShutdownReport) {
@@ -78,26 +81,66 @@ impl ShutdownReport {
     }
 }
 
+/// How long whoever met the limit of sessions should wait: sessions last, so not for a moment.
+const SESSIONS_RETRY: Duration = Duration::from_secs(10);
+
+/// How long whoever met the limit of handshakes should wait: they take moments.
+const HANDSHAKES_RETRY: Duration = Duration::from_secs(1);
+
+/// What is said of a shutdown that never cuts.
+const SHUTDOWN_RETRY: Duration = Duration::from_secs(60);
+
 impl Sessions {
+    pub(crate) fn new(listeners: Listeners) -> Self {
+        Self {
+            listeners,
+            ..Self::default()
+        }
+    }
+
     /// Admits one more handshake.
     ///
     /// # Errors
     ///
-    /// 503 while stopping, and at `max_sessions`.
-    pub(crate) fn admit(self: &Arc<Self>, max_sessions: usize) -> Result<Registration, Rejection> {
-        // Counted before it is looked at, so that two cannot take the last place.
-        let registration = Registration::new(Some(Arc::clone(self)));
-        if self.stopping.load(Ordering::SeqCst) {
-            return Err(unavailable("the server is going away"));
-        }
-        if self.tasks.load(Ordering::SeqCst) > max_sessions {
-            return Err(unavailable("too many sessions"));
-        }
+    /// 503 while stopping, and at a limit.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        policy: &Policy,
+        request: &UpgradeRequest,
+    ) -> Result<Registration, Rejection> {
+        self.check_going_on()?;
+        let info = request.connection_info();
+        let peer = info.and_then(ConnectionInfo::peer).map(|peer| peer.ip());
+        let place = self.places.take(policy, peer).map_err(at_limit)?;
+        let registration = Registration {
+            admitted: Some(Admitted {
+                sessions: Arc::clone(self),
+                place,
+            }),
+            route: request.extensions().get().cloned(),
+            live: None,
+        };
+        // Once more: a shutdown that began before the place was taken has not waited for it.
+        self.check_going_on()?;
         Ok(registration)
     }
 
-    pub(crate) fn refused(&self) {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    fn check_going_on(&self) -> Result<(), Rejection> {
+        if !self.stopping.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let cuts_at = *self.cuts_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = cuts_at.map_or(SHUTDOWN_RETRY, |at| {
+            at.saturating_duration_since(Instant::now())
+        });
+        Err(Rejection::unavailable("the server is going away")
+            .with_retry_after(left)
+            .because(RefusalReason::ShuttingDown))
+    }
+
+    pub(crate) fn refused(&self, rejection: &Rejection) {
+        self.counters.refused(rejection.reason());
+        trace::refused(&self.throttle, rejection);
     }
 
     /// A snapshot: sessions that open or close meanwhile may be in it or not.
@@ -113,26 +156,24 @@ impl Sessions {
     }
 
     pub(crate) fn stats(&self) -> FactoryStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         FactoryStats {
             open: self.live.len(),
-            opened: read(&self.counters.opened),
-            refused: read(&self.counters.refused),
-            failed_upgrades: read(&self.counters.failed_upgrades),
-            cut_events: read(&self.counters.cut_events),
+            handshakes: self.places.handshakes(),
+            peers: self.places.peers(),
+            ..self.counters.read()
         }
     }
 
     /// Refuses new handshakes, closes every session with 1001, waits for the peers' answers, and
     /// cuts what is left at the deadline.
     pub(crate) async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        let (clean_before, unclean_before) = self.counters.endings();
+        let at = Instant::now().checked_add(deadline);
+        *self.cuts_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
         self.stopping.store(true, Ordering::SeqCst);
-        let clean_before = self.counters.clean.load(Ordering::SeqCst);
-        let sessions = self.all();
-        for session in &sessions {
+        for session in self.all() {
             session.close(CloseCode::GOING_AWAY, "server shutdown");
         }
-        let at = Instant::now().checked_add(deadline);
         if !self.tasks_ended_by(at).await {
             self.cutting.store(true, Ordering::SeqCst);
             self.changed.notify_waiters();
@@ -142,11 +183,11 @@ impl Sessions {
             // Bounded: an aborted session has its last events to run, each with its deadline.
             self.tasks_ended_by(None).await;
         }
-        let closed = self.counters.clean.load(Ordering::SeqCst) - clean_before;
-        let clean = usize::try_from(closed).unwrap_or(usize::MAX);
+        let (clean, unclean) = self.counters.endings();
+        let counted = |ended: u64| usize::try_from(ended).unwrap_or(usize::MAX);
         ShutdownReport {
-            clean,
-            cut: sessions.len().saturating_sub(clean),
+            clean: counted(clean - clean_before),
+            cut: counted(unclean - unclean_before),
         }
     }
 
@@ -156,7 +197,7 @@ impl Sessions {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            if self.tasks.load(Ordering::SeqCst) == 0 {
+            if self.places.taken() == 0 {
                 return true;
             }
             match at {
@@ -171,40 +212,70 @@ impl Sessions {
     }
 }
 
-fn unavailable(text: &'static str) -> Rejection {
+fn at_limit(reason: RefusalReason) -> Rejection {
+    let (text, wait) = match reason {
+        RefusalReason::SessionsOfPeer => ("too many sessions from your address", SESSIONS_RETRY),
+        RefusalReason::Handshakes => ("too many handshakes at once", HANDSHAKES_RETRY),
+        _ => ("too many sessions", SESSIONS_RETRY),
+    };
     Rejection::unavailable(text)
+        .with_retry_after(wait)
+        .because(reason)
 }
 
 /// One handshake or session that its factory, if it has one, knows of.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    sessions: Option<Arc<Sessions>>,
+    admitted: Option<Admitted>,
+    route: Option<RoutePattern>,
     /// The session, from its connection to its end.
-    live: Option<Session>,
+    live: Option<Live>,
+}
+
+/// Where a session is registered, and what it has taken there.
+#[derive(Debug)]
+struct Admitted {
+    sessions: Arc<Sessions>,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Live {
+    session: Session,
+    span: Span,
+    since: Instant,
 }
 
 impl Registration {
     /// A session without a factory, such as a client's.
-    pub(crate) fn none() -> Self {
-        Self::new(None)
-    }
-
-    fn new(sessions: Option<Arc<Sessions>>) -> Self {
-        if let Some(sessions) = &sessions {
-            sessions.tasks.fetch_add(1, Ordering::SeqCst);
-        }
+    pub(crate) const fn none() -> Self {
         Self {
-            sessions,
+            admitted: None,
+            route: None,
             live: None,
         }
     }
 
-    /// The connection is up: the session joins the live set.
-    pub(crate) fn connected(&mut self, session: &Session) {
-        self.live = Some(session.clone());
-        if let Some(sessions) = &self.sessions {
-            sessions.counters.opened.fetch_add(1, Ordering::Relaxed);
+    /// Where the session's traffic is counted, too.
+    pub(crate) fn counters(&self) -> Option<Arc<Counters>> {
+        let sessions = self.sessions()?;
+        Some(Arc::clone(&sessions.counters))
+    }
+
+    /// The connection is up: the session joins the live set. Returns the span that it lives in.
+    pub(crate) fn connected(&mut self, session: &Session) -> Span {
+        let span = trace::session(session, self.route.take().as_ref());
+        self.live = Some(Live {
+            session: session.clone(),
+            span: span.clone(),
+            since: Instant::now(),
+        });
+        trace::opened(&span);
+        if let Some(Admitted { sessions, place }) = &mut self.admitted {
+            sessions.places.connected(place);
+            sessions.counters.opened();
             sessions.live.insert(session.id(), session.clone());
+            span.in_scope(|| sessions.listeners.opened(session));
             // Admitted before a shutdown and connected behind its back.
             if sessions.stopping.load(Ordering::SeqCst) {
                 session.close(CloseCode::GOING_AWAY, "server shutdown");
@@ -213,42 +284,49 @@ impl Registration {
                 session.abort();
             }
         }
+        span
     }
 
     /// The session is over: it leaves the live set, and whoever waits for its end is told.
     pub(crate) fn retire(&mut self, event: CloseEvent) {
-        let Some(session) = self.live.take() else {
+        let Some(Live {
+            session,
+            span,
+            since,
+        }) = self.live.take()
+        else {
             return;
         };
-        if let Some(sessions) = &self.sessions {
+        let lasted = since.elapsed();
+        if let Some(sessions) = self.sessions() {
             sessions.live.remove(&session.id());
-            if event.is_clean() {
-                sessions.counters.clean.fetch_add(1, Ordering::SeqCst);
-            }
+            sessions.counters.closed(&event, lasted);
         }
-        session.end(event);
+        session.end(event.clone());
+        trace::closed(&span, &event, lasted);
+        if let Some(sessions) = self.sessions() {
+            span.in_scope(|| sessions.listeners.closed(&session, &event));
+        }
     }
 
     /// An event was dropped at its deadline.
     pub(crate) fn event_cut(&self) {
-        if let Some(sessions) = &self.sessions {
-            sessions.counters.cut_events.fetch_add(1, Ordering::Relaxed);
+        if let Some(sessions) = self.sessions() {
+            sessions.counters.event_cut();
         }
     }
 
     /// The 101 was sent, and no connection came of it.
-    pub(crate) fn upgrade_failed(&self) {
-        if let Some(sessions) = &self.sessions {
-            sessions
-                .counters
-                .failed_upgrades
-                .fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn upgrade_failed(&self, cause: &'static str) {
+        if let Some(sessions) = self.sessions() {
+            sessions.counters.upgrade_failed();
+            trace::upgrade_failed(&sessions.throttle, cause);
         }
     }
 
     /// Resolves when a shutdown's deadline has passed.
     pub(crate) fn cut(&self) -> impl Future<Output = ()> + Send + use<> {
-        let sessions = self.sessions.clone();
+        let sessions = self.sessions().cloned();
         async move {
             let Some(sessions) = sessions else {
                 return std::future::pending().await;
@@ -264,6 +342,13 @@ impl Registration {
             }
         }
     }
+
+    const fn sessions(&self) -> Option<&Arc<Sessions>> {
+        match &self.admitted {
+            Some(admitted) => Some(&admitted.sessions),
+            None => None,
+        }
+    }
 }
 
 impl Drop for Registration {
@@ -276,8 +361,8 @@ impl Drop for Registration {
             clean: false,
             cause: Some(Arc::new(SessionError::TaskDropped)),
         });
-        if let Some(sessions) = &self.sessions {
-            sessions.tasks.fetch_sub(1, Ordering::SeqCst);
+        if let Some(Admitted { sessions, place }) = &mut self.admitted {
+            sessions.places.give_back(place);
             sessions.changed.notify_waiters();
         }
     }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::Request;
 use tokio::task::JoinSet;
 
-use crate::{PathParams, ShutdownReport, UpgradeRequest, WebSocketFactory, mapping::PathMapping};
+use crate::{
+    PathParams, RoutePattern, ShutdownReport, UpgradeRequest, WebSocketFactory,
+    mapping::PathMapping,
+};
 
 /// Paths to factories: one factory for every path, or one for each mounted servlet.
 ///
@@ -34,17 +37,33 @@ enum Table {
 
 #[derive(Debug)]
 struct Mapped {
-    paths: PathMapping<WebSocketFactory>,
+    paths: PathMapping<Mounted>,
     all: Vec<WebSocketFactory>,
 }
 
+/// A factory, and the pattern that it is mounted at.
+#[derive(Clone, Debug)]
+pub(crate) struct Mounted {
+    factory: WebSocketFactory,
+    pattern: RoutePattern,
+}
+
+impl Mounted {
+    pub(crate) fn new(pattern: &str, factory: WebSocketFactory) -> Self {
+        Self {
+            factory,
+            pattern: RoutePattern::new(pattern),
+        }
+    }
+}
+
 impl Routes {
-    pub(crate) fn mapped(paths: PathMapping<WebSocketFactory>, all: Vec<WebSocketFactory>) -> Self {
+    pub(crate) fn mapped(paths: PathMapping<Mounted>, all: Vec<WebSocketFactory>) -> Self {
         Self(Arc::new(Table::Mapped(Box::new(Mapped { paths, all }))))
     }
 
     /// The factory that answers `request`, if that asks for a WebSocket and its path is mapped; the
-    /// path's parameters go to the request's extensions. Any other request stays as it is.
+    /// path's parameters and its [`RoutePattern`] go to the request's extensions. Any other request stays as it is.
     #[must_use]
     pub fn find<B>(&self, request: &mut Request<B>) -> Option<WebSocketFactory> {
         if !UpgradeRequest::is_upgrade(request) {
@@ -54,9 +73,10 @@ impl Routes {
             Table::Everywhere(factory) => Some(factory.clone()),
             Table::Mapped(mapped) => {
                 let found = mapped.paths.find(request.uri().path())?;
-                let factory = found.value.clone();
+                let Mounted { factory, pattern } = found.value.clone();
                 let params = PathParams::from_iter(found.params);
                 request.extensions_mut().insert(params);
+                request.extensions_mut().insert(pattern);
                 Some(factory)
             }
         }
@@ -92,5 +112,29 @@ impl Routes {
 impl From<WebSocketFactory> for Routes {
     fn from(factory: WebSocketFactory) -> Self {
         Self(Arc::new(Table::Everywhere(factory)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Servlets, WebSocketFactoryBuilder, from_fn};
+
+    #[test]
+    fn request_learns_the_pattern_and_not_only_the_parameters() {
+        let echo = |builder: WebSocketFactoryBuilder| {
+            builder.fallback(|_| from_fn(|_session, _message| async { Ok(()) }))
+        };
+        let routes = Routes::from(Servlets::new().mount("/chat/{room}", echo).unwrap());
+        let mut request = Request::get("/chat/7")
+            .header("upgrade", "websocket")
+            .body(())
+            .unwrap();
+
+        let found = routes.find(&mut request);
+
+        assert!(found.is_some());
+        let pattern = request.extensions().get::<RoutePattern>().unwrap();
+        assert_eq!(pattern.as_str(), "/chat/{room}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     ConfigError, InitParamError, InitParams, MappingError, Policy, Routes, WebSocketFactory,
-    WebSocketFactoryBuilder, WebSocketHandler, mapping::PathMapping,
+    WebSocketFactoryBuilder, WebSocketHandler, mapping::PathMapping, routes::Mounted,
 };
 
 /// Something that configures a factory for a path (Jetty's `WebSocketServlet`).
@@ -86,7 +86,7 @@ pub enum ServletError {
 #[derive(Debug)]
 pub struct Servlets {
     policy: Policy,
-    paths: PathMapping<WebSocketFactory>,
+    paths: PathMapping<Mounted>,
     all: Vec<WebSocketFactory>,
 }
 
@@ -144,7 +144,8 @@ impl Servlets {
                     pattern: pattern.to_owned(),
                     source,
                 })?;
-        self.paths.insert(pattern, factory.clone())?;
+        self.paths
+            .insert(pattern, Mounted::new(pattern, factory.clone()))?;
         self.all.push(factory);
         Ok(self)
     }

@@ -1,0 +1,103 @@
+//! What a factory counts, for `stats` and, behind the feature `metrics`, for the metrics facade.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{
+    CloseEvent, FactoryStats, RefusalReason, Traffic,
+    refusal::REASONS,
+    stats::{CLOSE_GROUPS, group_of},
+    tally::{ShardedTotals, Totals},
+};
+
+/// The counters of one factory. Each call is for one handshake or session, but for
+/// [`Self::traffic`], which is for one turn.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    opened: AtomicU64,
+    refused: [AtomicU64; REASONS],
+    failed_upgrades: AtomicU64,
+    cut_events: AtomicU64,
+    closed: [AtomicU64; CLOSE_GROUPS],
+    /// Of those that have closed, with and without a closing handshake.
+    clean: AtomicU64,
+    unclean: AtomicU64,
+    traffic: ShardedTotals,
+    #[cfg(feature = "metrics")]
+    meters: crate::meters::Meters,
+}
+
+impl Counters {
+    pub(crate) fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.meters.opened();
+    }
+
+    pub(crate) fn closed(&self, event: &CloseEvent, lasted: Duration) {
+        let group = group_of(event.status());
+        self.closed[group].fetch_add(1, Ordering::Relaxed);
+        // With the order that a shutdown needs, which reads them when all tasks have ended.
+        match event.is_clean() {
+            true => self.clean.fetch_add(1, Ordering::SeqCst),
+            false => self.unclean.fetch_add(1, Ordering::SeqCst),
+        };
+        #[cfg(feature = "metrics")]
+        self.meters.closed(group, lasted);
+        #[cfg(not(feature = "metrics"))]
+        let _ = lasted;
+    }
+
+    /// How many sessions have ended with, and without, a closing handshake.
+    pub(crate) fn endings(&self) -> (u64, u64) {
+        (
+            self.clean.load(Ordering::SeqCst),
+            self.unclean.load(Ordering::SeqCst),
+        )
+    }
+
+    pub(crate) fn refused(&self, reason: RefusalReason) {
+        self.refused[reason.index()].fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.meters.refused(reason);
+    }
+
+    pub(crate) fn upgrade_failed(&self) {
+        self.failed_upgrades.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.meters.upgrade_failed();
+    }
+
+    pub(crate) fn event_cut(&self) {
+        self.cut_events.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.meters.event_cut();
+    }
+
+    /// Where `more` is to be added, which it yet has to be.
+    pub(crate) fn traffic(&self, more: &Traffic) -> &Totals {
+        #[cfg(feature = "metrics")]
+        self.meters.traffic(more);
+        #[cfg(not(feature = "metrics"))]
+        let _ = more;
+        self.traffic.mine()
+    }
+
+    /// All but what is open now, which the live set knows.
+    pub(crate) fn read(&self) -> FactoryStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        FactoryStats {
+            open: 0,
+            handshakes: 0,
+            peers: 0,
+            opened: read(&self.opened),
+            refused: std::array::from_fn(|reason| read(&self.refused[reason])),
+            failed_upgrades: read(&self.failed_upgrades),
+            cut_events: read(&self.cut_events),
+            closed: std::array::from_fn(|group| read(&self.closed[group])),
+            traffic: self.traffic.read(),
+        }
+    }
+}
