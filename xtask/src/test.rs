@@ -32,13 +32,14 @@ const STEPS: &[Step] = &[
     Step {
         name: "clippy",
         run: || {
-            quiet(cargo(&["clippy", "--workspace", "--all-targets", "--"]).args(["-D", "warnings"]))
+            let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--all-features"]);
+            quiet(clippy.args(["--", "-D", "warnings"]))
         },
     },
     Step {
         name: "doc",
         run: || {
-            let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+            let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--all-features"]);
             quiet(
                 doc.arg("--document-private-items")
                     .env("RUSTDOCFLAGS", "-D warnings"),
@@ -216,7 +217,7 @@ fn quiet(command: &mut Command) -> Result<Done, (Count, String)> {
 const QUIET_AT_MOST: Duration = Duration::from_secs(30 * 60);
 
 /// All of them, also past a failure: one run shows everything that is to be mended.
-const TEST_COMMAND: &[&str] = &["test", "--workspace", "--no-fail-fast"];
+const TEST_COMMAND: &[&str] = &["test", "--workspace", "--all-features", "--no-fail-fast"];
 
 /// Unit, integration and doc tests; the examples are built.
 fn tests() -> Result<Done, (Count, String)> {
