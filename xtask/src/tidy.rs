@@ -68,7 +68,8 @@ const LAYERS: &[Layer] = &[
         only: Some(&[
             "async-trait", "bytes", "dashmap", "futures-core", "http", "hyper", "hyper-util",
             "metrics",
-            "percent-encoding", "thiserror", "tokio", "tokio-tungstenite", "tracing", "ws-core",
+            "percent-encoding", "pin-project-lite", "thiserror", "tokio", "tokio-tungstenite", "tracing",
+            "ws-core",
         ]),
         never: &["ws_handler", "ws_client", "test_protocols"],
         confined: &[("hyper", "upgrade.rs"), ("hyper_util", "upgrade.rs")],

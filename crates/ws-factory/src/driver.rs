@@ -14,15 +14,16 @@
 use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
+use pin_project_lite::pin_project;
 use ws_core::{CloseFrame, Event, Frame, OpCode, Step};
 
 use crate::{
     BoxError, Close, Endpoint, FrameAction, Session, SessionError, clocks::Waiting, ending::End,
-    link::Link, send_error::says_closed,
+    link::Link, send_error::says_closed, streaming::stream,
 };
 
 /// A session's endpoint and its link.
@@ -66,13 +67,17 @@ impl Turn {
 
 impl<E: Endpoint> Driver<E> {
     /// Runs the session from the 101 to its end.
-    pub(crate) async fn run(mut self) {
-        let stop = match self.connect().await {
-            Ok(()) => self.live().await,
-            Err(stop) => stop,
-        };
-        // Boxed, so that a living session does not carry the room that its end will need.
-        Box::pin(self.finish(stop)).await;
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        // Not an `async fn`: that would hold the driver twice, as it was given and as it is used.
+        let mut driver = self;
+        async move {
+            let stop = match driver.connect().await {
+                Ok(()) => driver.live().await,
+                Err(stop) => stop,
+            };
+            // Boxed, so that a living session does not carry the room that its end will need.
+            Box::pin(driver.finish(stop)).await;
+        }
     }
 
     /// `on_connect`, before anything is delivered.
@@ -94,108 +99,87 @@ impl<E: Endpoint> Driver<E> {
 
     /// One event after the other, until there is an end.
     async fn live(&mut self) -> Box<Stop> {
+        let Self {
+            endpoint,
+            session,
+            link,
+        } = self;
         loop {
-            let event = match poll_fn(|cx| self.link.poll_event(cx)).await {
+            let event = match poll_fn(|cx| link.poll_event(cx)).await {
                 Ok(event) => event,
                 Err(stop) => return stop,
             };
-            let delivered = match event {
-                // What comes most takes the shortest way.
-                Event::Message(message) if !self.link.discards => {
-                    let Self {
-                        endpoint,
-                        session,
-                        link,
-                    } = self;
-                    let served = link.serve(|| endpoint.on_message(session, message)).await;
-                    served.map(|_| ())
+            if link.discards && is_data(&event) {
+                continue;
+            }
+            let served = match event {
+                Event::Message(message) => {
+                    link.serve(|| endpoint.on_message(session, message)).await
                 }
-                event => self.deliver(event).await,
+                Event::Partial(part) if E::STREAM => stream(endpoint, session, link, part).await,
+                Event::Partial(part) => link.serve(|| endpoint.on_partial(session, part)).await,
+                Event::Frame(frame) => {
+                    match link.serve(|| endpoint.on_frame(session, &frame)).await {
+                        Ok(action) => link.after_frame(frame, action),
+                        Err(stop) => Err(stop),
+                    }
+                }
+                Event::Ping(payload) => link.serve(|| endpoint.on_ping(session, payload)).await,
+                Event::Pong(payload) => link.serve(|| endpoint.on_pong(session, payload)).await,
+                Event::Close(close) => Err(link.closed_by_peer(close)),
+                // What else there may come to be is for nobody yet.
+                _ => Ok(None),
             };
-            if let Err(stop) = delivered {
+            if let Err(stop) = served {
                 return stop;
             }
         }
     }
+}
 
-    async fn deliver(&mut self, event: Event) -> Result<(), Box<Stop>> {
-        if self.link.discards && is_data(&event) {
-            return Ok(());
-        }
-        match event {
-            Event::Frame(frame) => match self.offer_frame(frame).await? {
-                Some(event) => self.dispatch(event).await,
-                None => Ok(()),
-            },
-            event => self.dispatch(event).await,
-        }
+pin_project! {
+    /// An event of the endpoint that is running, while the connection is served.
+    ///
+    /// Resolves with `None` if the event wants nothing more than the Close that is queued; with an
+    /// end if the event failed, or was cut off.
+    pub(crate) struct Serve<'a, Fut> {
+        link: &'a mut Link,
+        // `None` where there is no future: the call that makes it panicked.
+        #[pin]
+        event: Option<Fut>,
     }
+}
 
-    /// Shows a frame to the endpoint; returns what it completes, unless the endpoint took it.
-    async fn offer_frame(&mut self, frame: Frame) -> Result<Option<Event>, Box<Stop>> {
-        let Self {
-            endpoint,
-            session,
-            link,
-        } = self;
-        let action = link.serve(|| endpoint.on_frame(session, &frame)).await?;
-        link.after_frame(frame, action.unwrap_or(FrameAction::Consume))
-    }
+impl<T, Fut> Future for Serve<'_, Fut>
+where
+    Fut: Future<Output = Result<T, BoxError>>,
+{
+    type Output = Result<Option<T>, Box<Stop>>;
 
-    async fn dispatch(&mut self, event: Event) -> Result<(), Box<Stop>> {
-        let Self {
-            endpoint,
-            session,
-            link,
-        } = self;
-        let served = match event {
-            Event::Message(message) => {
-                link.serve(move || endpoint.on_message(session, message))
-                    .await
-            }
-            Event::Partial(part) if E::STREAM => self.stream(part).await,
-            Event::Partial(part) => link.serve(move || endpoint.on_partial(session, part)).await,
-            Event::Ping(payload) => link.serve(move || endpoint.on_ping(session, payload)).await,
-            Event::Pong(payload) => link.serve(move || endpoint.on_pong(session, payload)).await,
-            Event::Close(close) => Err(link.closed_by_peer(close)),
-            // A frame within a frame does not exist, and what else there may come to be is for
-            // nobody yet.
-            _ => Ok(None),
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let link = this.link;
+        let Some(event) = this.event.as_pin_mut() else {
+            return Poll::Ready(Err(link.failed(SessionError::Panicked)));
         };
-        served.map(|_| ())
+        link.session.outbox().unpark();
+        // A panic ends this session, and no other.
+        match catch_unwind(AssertUnwindSafe(|| event.poll(cx))) {
+            Ok(Poll::Ready(Ok(value))) => Poll::Ready(Ok(Some(value))),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(link.after_error(error).map(|()| None)),
+            Ok(Poll::Pending) => link.poll_meanwhile(cx).map(Err),
+            Err(_panic) => Poll::Ready(Err(link.failed(SessionError::Panicked))),
+        }
     }
 }
 
 /// The turn.
 impl Link {
     /// Polls an event of the endpoint to its end, and serves the connection while it is pending.
-    ///
-    /// `None` if the event wants nothing more than the Close that is queued; an end if the event
-    /// failed, or was cut off.
-    pub(crate) async fn serve<T, Fut>(
-        &mut self,
-        event: impl FnOnce() -> Fut,
-    ) -> Result<Option<T>, Box<Stop>>
-    where
-        Fut: Future<Output = Result<T, BoxError>>,
-    {
-        // A panic ends this session, and no other: also one before there is a future.
-        let Ok(event) = catch_unwind(AssertUnwindSafe(event)) else {
-            return Err(self.failed(SessionError::Panicked));
-        };
-        let mut event = pin!(event);
-        let outcome = poll_fn(|cx| {
-            self.session.outbox().unpark();
-            match catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx))) {
-                Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
-                Ok(Poll::Pending) => self.poll_meanwhile(cx).map(Err),
-                Err(_panic) => Poll::Ready(Err(self.failed(SessionError::Panicked))),
-            }
-        })
-        .await?;
-        match outcome {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => self.after_error(error).map(|()| None),
+    pub(crate) fn serve<Fut>(&mut self, event: impl FnOnce() -> Fut) -> Serve<'_, Fut> {
+        Serve {
+            link: self,
+            event: catch_unwind(AssertUnwindSafe(event)).ok(),
         }
     }
 
@@ -225,7 +209,7 @@ impl Link {
         if self.session.outbox().is_aborted() {
             return Poll::Ready(Err(self.stopped(SessionError::Aborted.into())));
         }
-        if let Some(event) = self.controls.pop_front() {
+        if let Some(event) = self.ahead.pop_front() {
             return Poll::Ready(Ok(event));
         }
         if let Some(stop) = self.stop.take() {
@@ -422,23 +406,30 @@ impl Link {
         if let Some(close) = closes {
             self.stop_after_event(End::PeerClosed(close));
         }
-        if self.controls.len() == MAX_WAITING_CONTROLS {
-            self.controls.pop_front();
+        if self.ahead.len() == MAX_WAITING_CONTROLS {
+            self.ahead.pop_front();
         }
-        self.controls.push_back(event);
+        self.ahead.push_back(event);
     }
 
+    /// What comes of a frame that the endpoint has seen: the event that it completes is next,
+    /// unless the endpoint took the frame.
     fn after_frame(
         &mut self,
         frame: Frame,
-        action: FrameAction,
-    ) -> Result<Option<Event>, Box<Stop>> {
-        let closes = frame.opcode() == OpCode::Close;
-        let event = match action {
-            FrameAction::Consume if !closes => self.connection.consume(frame),
-            FrameAction::Consume | FrameAction::Continue => self.connection.resume(frame),
+        action: Option<FrameAction>,
+    ) -> Result<Option<()>, Box<Stop>> {
+        let takes = action != Some(FrameAction::Continue);
+        let completed = match takes && frame.opcode() != OpCode::Close {
+            true => self.connection.consume(frame),
+            false => self.connection.resume(frame),
         };
-        event.map_err(|error| self.stopped(error.into()))
+        match completed {
+            Ok(Some(event)) => self.ahead.push_front(event),
+            Ok(None) => {}
+            Err(error) => return Err(self.stopped(error.into())),
+        }
+        Ok(None)
     }
 }
 

@@ -28,23 +28,32 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// The life of the session's task.
-    pub(crate) async fn run<E: Endpoint>(self, endpoint: E) {
+    pub(crate) fn run<E: Endpoint>(self, endpoint: E) -> impl Future<Output = ()> + Send {
+        // Boxed, so that the task has no room for what is over once it is connected.
+        let connecting = Box::pin(self.connect(endpoint));
+        async move {
+            if let Some((established, endpoint)) = connecting.await {
+                established.run(endpoint).await;
+            }
+        }
+    }
+
+    async fn connect<E>(self, endpoint: E) -> Option<(Established, E)> {
         let limit = self.policy.accept_deadline();
         let (transport, read_ahead) = match connect(self.upgrade, &self.registration, limit).await {
             Ok(connected) => connected,
             Err(error) => {
                 self.registration.upgrade_failed(error);
-                return;
+                return None;
             }
         };
-        Established::new(transport, Role::Server)
+        let established = Established::new(transport, Role::Server)
             .with_read_ahead(read_ahead)
             .with_request(self.request)
             .with_extensions(self.extensions)
             .with_shared_policy(self.policy)
-            .registered(self.registration)
-            .run(endpoint)
-            .await;
+            .registered(self.registration);
+        Some((established, endpoint))
     }
 }
 

@@ -41,8 +41,9 @@ pub(crate) struct Link {
     pub(crate) clocks: Clocks,
     keys: Option<Box<dyn MaskKeys>>,
     role: Role,
-    /// Control frames that were served while an event was running, for the endpoint to see.
-    pub(crate) controls: VecDeque<Event>,
+    /// What the endpoint sees before anything that is still to be parsed: control frames that came
+    /// while an event was running, and what a frame completed.
+    pub(crate) ahead: VecDeque<Event>,
     /// The message that a running event reads.
     pub(crate) feed: Option<Feed>,
     /// The end that was met while an event was running.
@@ -88,7 +89,7 @@ impl Link {
             clocks: Clocks::new(),
             keys,
             role,
-            controls: VecDeque::new(),
+            ahead: VecDeque::new(),
             feed: None,
             stop: None,
             discards: false,

@@ -9,33 +9,26 @@ use std::task::Context;
 use ws_core::{Partial, ProtocolError, Step};
 
 use crate::{
-    Endpoint, MessageReader,
-    clocks::Waiting,
-    driver::{Driver, Stop},
-    link::Link,
+    Endpoint, MessageReader, Session, clocks::Waiting, driver::Stop, link::Link,
     message_reader::Failure,
 };
 
-impl<E: Endpoint> Driver<E> {
-    /// Runs `on_stream` for the message that begins with `part`.
-    pub(crate) async fn stream(&mut self, part: Partial) -> Result<Option<()>, Box<Stop>> {
-        if !part.is_first() {
-            // The rest of a message whose event has returned.
-            return Ok(None);
-        }
-        let Self {
-            endpoint,
-            session,
-            link,
-        } = self;
-        let (feed, reader) = MessageReader::begin(part);
-        link.feed = Some(feed);
-        let served = link
-            .serve(move || endpoint.on_stream(session, reader))
-            .await;
-        link.feed = None;
-        served
+/// Runs `on_stream` for the message that begins with `part`.
+pub(crate) async fn stream<E: Endpoint>(
+    endpoint: &mut E,
+    session: &Session,
+    link: &mut Link,
+    part: Partial,
+) -> Result<Option<()>, Box<Stop>> {
+    if !part.is_first() {
+        // The rest of a message whose event has returned.
+        return Ok(None);
     }
+    let (feed, reader) = MessageReader::begin(part);
+    link.feed = Some(feed);
+    let served = link.serve(|| endpoint.on_stream(session, reader)).await;
+    link.feed = None;
+    served
 }
 
 impl Link {

@@ -1,0 +1,140 @@
+//! The driver's side of the outbox: sleeping, waking, and taking what waits.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+};
+
+use bytes::BytesMut;
+use ws_core::CloseFrame;
+
+use super::Outbox;
+use crate::{
+    Policy, Traffic,
+    queue::{Outgoing, Phase},
+    wire::Wire,
+};
+
+/// What the driver has to do besides writing what it was given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Orders {
+    /// The batch that was put on the wire; 0 for none.
+    pub(crate) batch: u64,
+    /// Whether [`Outbox::take_anew`] has something to be written anew.
+    pub(crate) anew: bool,
+    /// Whether something waits for the wire to be free.
+    pub(crate) behind: bool,
+    /// Whether our Close is due: everything before it has been taken.
+    pub(crate) close: bool,
+    /// Whether our Close is queued or gone.
+    pub(crate) closing: bool,
+    /// Whether there is a new policy.
+    pub(crate) policy: bool,
+}
+
+/// What is to be written anew, and what it was encoded into: a buffer of the thread's, once it has
+/// been written.
+#[derive(Debug)]
+pub(crate) struct Anew {
+    pub(crate) batch: u64,
+    pub(crate) items: VecDeque<Outgoing>,
+    pub(crate) spare: BytesMut,
+}
+
+impl Outbox {
+    /// The driver runs: whatever is queued from now on it will see before it sleeps.
+    pub(crate) fn unpark(&self) {
+        self.parked.store(false, Ordering::Release);
+    }
+
+    /// The driver is about to sleep; false if there is something to do first.
+    pub(crate) fn park(&self) -> bool {
+        self.parked.store(true, Ordering::SeqCst);
+        // Whoever queues says so first and looks for a sleeper then: one of the two sees the other.
+        let may_sleep = !self.news.load(Ordering::SeqCst);
+        if !may_sleep {
+            self.unpark();
+        }
+        may_sleep
+    }
+
+    /// Registers who is to be woken.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.lock().waker = Some(waker.clone());
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire)
+    }
+
+    /// Whether there is something to exchange.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Moves what waits to `wire` as far as that is free, counts it, and says what else there is to
+    /// do.
+    pub(crate) fn exchange(&self, wire: &mut Wire, tally: &mut Traffic) -> Orders {
+        let mut queue = self.lock();
+        // Between two exchanges the load grows, or is kept at its limit by dropping: about the most.
+        tally.waited(queue.total());
+        self.news.store(false, Ordering::Relaxed);
+        let mut orders = Orders {
+            closing: queue.phase == Phase::Closing,
+            policy: queue.policy.is_some(),
+            ..Orders::default()
+        };
+        let mut made_room = false;
+        if wire.takes_control() && !queue.control.is_empty() {
+            wire.swap_control(&mut queue.control);
+            tally.took_controls(std::mem::take(&mut queue.controls));
+            made_room = true;
+        }
+        if !wire.data_is_gone() {
+            orders.behind = queue.holds_something() || queue.close.is_some();
+        } else {
+            if queue.anew.is_some() {
+                orders.anew = queue.holds_something();
+            } else if queue.holds_something() {
+                let queue = &mut *queue;
+                wire.swap_data(&mut queue.chunks, &mut queue.tail);
+                orders.batch = queue.take_batch(tally);
+            }
+            // What was queued before it comes first, also a Ping that finds no room yet.
+            orders.close = queue.close.is_some() && queue.control.is_empty();
+        }
+        orders.behind |= !queue.control.is_empty();
+        drop(queue);
+        if made_room {
+            self.tell_waiting();
+        }
+        orders
+    }
+
+    /// Takes what is to be written anew, all of it.
+    pub(crate) fn take_anew(&self, tally: &mut Traffic) -> Anew {
+        let mut queue = self.lock();
+        queue.seal_anew();
+        Anew {
+            batch: queue.take_batch(tally),
+            items: queue.anew.as_mut().map(std::mem::take).unwrap_or_default(),
+            spare: std::mem::take(&mut queue.tail),
+        }
+    }
+
+    /// Takes our Close, which is due.
+    pub(crate) fn take_close(&self) -> Option<CloseFrame> {
+        self.lock().close.take()
+    }
+
+    pub(crate) fn take_policy(&self) -> Option<Arc<Policy>> {
+        self.lock().policy.take()
+    }
+
+    /// The socket has taken all of a batch.
+    pub(crate) fn wrote(&self, batch: u64) {
+        self.written.store(batch, Ordering::SeqCst);
+        self.tell_waiting();
+    }
+}
