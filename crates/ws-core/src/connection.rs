@@ -30,7 +30,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
-    limits: Limits,
     delivery: Delivery,
     input: BytesMut,
     parser: Parser,
@@ -60,7 +59,6 @@ impl Connection {
     pub fn new(role: Role, limits: Limits, delivery: Delivery, extensions: ExtensionStack) -> Self {
         Self {
             role,
-            limits,
             delivery,
             input: BytesMut::new(),
             parser: Parser::new(role, limits).with_claimed(extensions.claimed()),
@@ -314,7 +312,6 @@ impl Connection {
 
     /// Changes the limits; they hold from the next frame on.
     pub const fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
         self.parser.set_limits(limits);
     }
 
@@ -409,7 +406,7 @@ impl Connection {
             // Without extensions nothing grows, and the parser has counted.
             let max_bytes = match self.extensions.is_empty() {
                 true => u64::MAX,
-                false => self.limits.max_told_frame_bytes(kind),
+                false => self.parser.limits().max_told_frame_bytes(kind),
             };
             let frame = self.frames.push(part, max_bytes)?;
             return Ok(frame.map(Event::Frame));
@@ -419,9 +416,9 @@ impl Connection {
 
     fn assemble(&mut self, part: FramePart) -> Result<Option<Event>, ProtocolError> {
         if self.delivery.partials() {
-            self.assembler.push_partial(part, &self.limits)
+            self.assembler.push_partial(part, self.parser.limits())
         } else {
-            self.assembler.push(part, &self.limits)
+            self.assembler.push(part, self.parser.limits())
         }
     }
 
@@ -461,7 +458,8 @@ impl Connection {
         if frames {
             return Ok(ends_frame.then(|| Event::Frame(self.frames.take(&header))));
         }
-        self.assembler.recv_direct(read, ends_message, &self.limits)
+        self.assembler
+            .recv_direct(read, ends_message, self.parser.limits())
     }
 
     fn fail_on<T>(&mut self, result: Result<T, ProtocolError>) -> Result<T, ProtocolError> {

@@ -77,7 +77,7 @@ pub struct ExtensionStack {
     /// Whether the layers may still hold something of the part that was pushed last.
     draining: bool,
     /// A piece that [`Self::has_inbound`] came upon.
-    ahead: Option<FramePart>,
+    ahead: Option<Box<FramePart>>,
 }
 
 impl ExtensionStack {
@@ -128,7 +128,7 @@ impl ExtensionStack {
     /// make one part into several, or the last of a message into none.
     pub(crate) fn has_inbound(&mut self) -> Result<bool, ProtocolError> {
         if self.draining && self.ahead.is_none() {
-            self.ahead = self.pull_inbound()?;
+            self.ahead = self.pull_inbound()?.map(Box::new);
         }
         Ok(self.ahead.is_some())
     }
@@ -143,7 +143,7 @@ impl ExtensionStack {
     pub(crate) fn poll_inbound(&mut self) -> Result<Option<FramePart>, ProtocolError> {
         match self.ahead.take() {
             None if self.draining => self.pull_inbound(),
-            ahead => Ok(ahead),
+            ahead => Ok(ahead.map(|part| *part)),
         }
     }
 

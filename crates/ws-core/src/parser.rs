@@ -106,6 +106,10 @@ impl Parser {
         self.limits = limits;
     }
 
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Takes the message that `input` begins with, if it is one frame that is there as a whole and
     /// breaks no rule. So is nearly every message, and this is a third of the way through
     /// [`Self::next_part`]; otherwise nothing has happened, and that one says what there is.

@@ -7,7 +7,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -32,13 +32,7 @@ pub(crate) struct Clocks {
     /// Since when an event runs: the peer's clocks stand still meanwhile.
     handling_since: Option<Instant>,
     /// For whom the timer is set, while no deadline has come nearer than it was then.
-    armed: Option<Armed>,
-}
-
-#[derive(Debug)]
-struct Armed {
-    waiting: Waiting,
-    waker: Waker,
+    armed: Option<Waiting>,
 }
 
 #[derive(Debug)]
@@ -94,7 +88,8 @@ impl Clocks {
         }
     }
 
-    /// Looks at every deadline again before the next sleep: one may have come nearer.
+    /// Looks at every deadline again before the next sleep: one may have come nearer, or another
+    /// task is to be woken.
     pub(crate) fn rearm(&mut self) {
         self.armed = None;
     }
@@ -179,16 +174,13 @@ impl Clocks {
         policy: &Policy,
         waiting: Waiting,
     ) -> Poll<Alarm> {
-        if self.is_armed(cx, waiting) {
+        if self.is_armed(waiting) {
             return Poll::Pending;
         }
         loop {
             let now = Instant::now();
             self.account(now, waiting);
-            self.armed = Some(Armed {
-                waiting,
-                waker: cx.waker().clone(),
-            });
+            self.armed = Some(waiting);
             let Some((at, alarm)) = self.next(policy, waiting) else {
                 return Poll::Pending;
             };
@@ -209,11 +201,8 @@ impl Clocks {
     /// Whether the timer is set for a deadline that can only have moved away: nothing to do but
     /// to note when the peer was last heard of. So it is in nearly every turn: 85 instructions in
     /// the place of 400.
-    fn is_armed(&mut self, cx: &Context<'_>, waiting: Waiting) -> bool {
-        let armed = self.armed.as_ref();
-        let armed = armed
-            .is_some_and(|armed| armed.waiting == waiting && armed.waker.will_wake(cx.waker()));
-        if !armed || self.timer.as_ref().is_some_and(|timer| timer.is_elapsed()) {
+    fn is_armed(&mut self, waiting: Waiting) -> bool {
+        if self.armed != Some(waiting) || self.timer.as_ref().is_some_and(|timer| timer.is_elapsed()) {
             return false;
         }
         if waiting == Waiting::Peer && std::mem::take(&mut self.active) {

@@ -32,9 +32,10 @@ impl Launch {
         // Boxed, so that the task has no room for what is over once it is connected.
         let connecting = Box::pin(self.connect(endpoint));
         async move {
-            if let Some((established, endpoint)) = connecting.await {
-                established.run(endpoint).await;
-            }
+            let Some((established, endpoint)) = connecting.await else {
+                return;
+            };
+            established.run(endpoint).await;
         }
     }
 

@@ -224,8 +224,8 @@ impl Outbox {
             return false;
         }
         queue.phase = Phase::Closing;
-        queue.ours = Some(Box::new(close.clone()));
-        queue.close = Some(close);
+        queue.ours = Some(Box::new(close));
+        queue.close_waits = true;
         self.order(queue);
         self.changed.notify_waiters();
         true
@@ -268,7 +268,7 @@ impl Outbox {
     pub(crate) fn end(&self) {
         let mut queue = self.lock();
         queue.phase = Phase::Over;
-        queue.close = None;
+        queue.close_waits = false;
         queue.waker = None;
         queue.waiting = Load::default();
         queue.in_flight = Load::default();

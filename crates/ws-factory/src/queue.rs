@@ -30,7 +30,8 @@ pub(crate) struct Queue {
     /// Whether it is a writer's.
     pub(crate) has_writer: bool,
     pub(crate) phase: Phase,
-    pub(crate) close: Option<CloseFrame>,
+    /// Whether our Close is queued and not gone.
+    pub(crate) close_waits: bool,
     /// Our Close, queued or gone.
     pub(crate) ours: Option<Box<CloseFrame>>,
     pub(crate) policy: Option<Arc<Policy>>,
@@ -107,7 +108,7 @@ impl Queue {
             sequence: None,
             has_writer: false,
             phase: Phase::Open,
-            close: None,
+            close_waits: false,
             ours: None,
             policy: None,
             waker: None,

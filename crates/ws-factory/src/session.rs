@@ -71,7 +71,7 @@ struct Shared {
     outbox: Outbox,
     request: RequestSnapshot,
     policy: Mutex<Arc<Policy>>,
-    ended: OnceLock<CloseEvent>,
+    ended: OnceLock<Box<CloseEvent>>,
     /// The last round trip in nanoseconds; 0 while there was none.
     round_trip: AtomicU64,
     extensions: SessionExtensions,
@@ -333,14 +333,14 @@ impl Session {
     ///
     /// Cancel safe: it only waits.
     pub async fn closed(&self) -> CloseEvent {
-        let ended = || self.0.ended.get().cloned();
+        let ended = || self.close_event().cloned();
         self.0.outbox.when_changed(ended).await
     }
 
     /// How the session ended, if it has.
     #[must_use]
     pub fn close_event(&self) -> Option<&CloseEvent> {
-        self.0.ended.get()
+        self.0.ended.get().map(|event| &**event)
     }
 
     /// Whether something can be sent.
@@ -452,7 +452,7 @@ impl Session {
     /// Ends it for whoever holds a handle. The first end counts.
     pub(crate) fn end(&self, event: CloseEvent) {
         // A second end, as of a task that is dropped while it says goodbye, says nothing new.
-        let _first = self.0.ended.set(event);
+        let _first = self.0.ended.set(Box::new(event));
         self.0.joined.end(self.0.id);
         self.0.outbox.end();
     }

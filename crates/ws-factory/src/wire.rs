@@ -31,7 +31,7 @@ pub(crate) struct Wire {
     /// Whether the socket refused the last write.
     blocked: bool,
     /// The latest Pong that came while blocked.
-    pong: Option<Frame>,
+    pong: Option<Box<Frame>>,
 }
 
 /// How many pieces one write gathers: beyond this a system call costs less than the bookkeeping.
@@ -93,7 +93,7 @@ impl Wire {
     /// Whether a Pong should be written now; if not, it replaces the one that waits.
     pub(crate) fn admit_pong(&mut self, pong: Frame) -> Option<Frame> {
         if self.blocked {
-            self.pong = Some(pong);
+            self.pong = Some(Box::new(pong));
             return None;
         }
         Some(pong)
@@ -102,7 +102,7 @@ impl Wire {
     /// The Pong that waited, once it can be written.
     pub(crate) fn waiting_pong(&mut self) -> Option<Frame> {
         if self.control.is_empty() {
-            self.pong.take()
+            self.take_pong()
         } else {
             None
         }
@@ -110,7 +110,7 @@ impl Wire {
 
     /// The Pong that waited, which cannot wait any longer.
     pub(crate) fn take_pong(&mut self) -> Option<Frame> {
-        self.pong.take()
+        self.pong.take().map(|pong| *pong)
     }
 
     /// Writes as much as the socket takes in one call; returns how much that was.

@@ -92,7 +92,7 @@ impl Outbox {
             made_room = true;
         }
         if !wire.data_is_gone() {
-            orders.behind = queue.holds_something() || queue.close.is_some();
+            orders.behind = queue.holds_something() || queue.close_waits;
         } else {
             if queue.anew.is_some() {
                 orders.anew = queue.holds_something();
@@ -102,7 +102,7 @@ impl Outbox {
                 orders.batch = queue.take_batch(tally);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
-            orders.close = queue.close.is_some() && queue.control.is_empty();
+            orders.close = queue.close_waits && queue.control.is_empty();
         }
         orders.behind |= !queue.control.is_empty();
         drop(queue);
@@ -125,7 +125,10 @@ impl Outbox {
 
     /// Takes our Close, which is due.
     pub(crate) fn take_close(&self) -> Option<CloseFrame> {
-        self.lock().close.take()
+        let mut queue = self.lock();
+        std::mem::take(&mut queue.close_waits)
+            .then(|| queue.ours.as_deref().cloned())
+            .flatten()
     }
 
     pub(crate) fn take_policy(&self) -> Option<Arc<Policy>> {
