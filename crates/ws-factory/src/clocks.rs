@@ -202,7 +202,9 @@ impl Clocks {
     /// to note when the peer was last heard of. So it is in nearly every turn: 85 instructions in
     /// the place of 400.
     fn is_armed(&mut self, waiting: Waiting) -> bool {
-        if self.armed != Some(waiting) || self.timer.as_ref().is_some_and(|timer| timer.is_elapsed()) {
+        if self.armed != Some(waiting)
+            || self.timer.as_ref().is_some_and(|timer| timer.is_elapsed())
+        {
             return false;
         }
         if waiting == Waiting::Peer && std::mem::take(&mut self.active) {

@@ -1,7 +1,10 @@
 //! What a factory counts, for `stats` and, behind the feature `metrics`, for the metrics facade.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,11 +12,10 @@ use crate::{
     CloseEvent, FactoryStats, RefusalReason, Traffic,
     refusal::REASONS,
     stats::{CLOSE_GROUPS, group_of},
-    tally::{ShardedTotals, Totals},
+    tally::{Meter, Totals},
 };
 
-/// The counters of one factory. Each call is for one handshake or session, but for
-/// [`Self::traffic`], which is for one turn.
+/// The counters of one factory. Each call is for one handshake or session.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     opened: AtomicU64,
@@ -24,7 +26,11 @@ pub(crate) struct Counters {
     /// Of those that have closed, with and without a closing handshake.
     clean: AtomicU64,
     unclean: AtomicU64,
-    traffic: ShardedTotals,
+    /// What went through the sessions that are over, and what was dropped.
+    traffic: Totals,
+    /// Held by a session that ends, together with others, and by who adds up alone: a session is
+    /// either among those that live or among those that are over.
+    endings: RwLock<()>,
     #[cfg(feature = "metrics")]
     meters: crate::meters::Meters,
 }
@@ -76,18 +82,38 @@ impl Counters {
         self.meters.event_cut();
     }
 
-    /// Where `more` is to be added, which it yet has to be.
-    pub(crate) fn traffic(&self, more: &Traffic) -> &Totals {
-        #[cfg(feature = "metrics")]
-        self.meters.traffic(more);
-        #[cfg(not(feature = "metrics"))]
-        let _ = more;
-        self.traffic.mine()
+    /// Lets a session leave those that live.
+    pub(crate) fn leaving(&self) -> RwLockReadGuard<'_, ()> {
+        self.endings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All but what is open now, which the live set knows.
+    /// Lets no session leave.
+    pub(crate) fn holding(&self) -> RwLockWriteGuard<'_, ()> {
+        self.endings.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what went through a session that is over.
+    pub(crate) fn retired(&self, session: &Meter) {
+        self.traffic.retire(session);
+    }
+
+    pub(crate) fn dropped(&self, messages: usize) {
+        self.traffic.dropped(messages);
+        #[cfg(feature = "metrics")]
+        self.meters.dropped(messages);
+    }
+
+    /// Shows the recorder what went through a session.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn traffic(&self, more: &Traffic) {
+        self.meters.traffic(more);
+    }
+
+    /// All but what is open now, and went through it, which the live set knows.
     pub(crate) fn read(&self) -> FactoryStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut traffic = Traffic::default();
+        self.traffic.read_into(&mut traffic);
         FactoryStats {
             open: 0,
             handshakes: 0,
@@ -97,7 +123,7 @@ impl Counters {
             failed_upgrades: read(&self.failed_upgrades),
             cut_events: read(&self.cut_events),
             closed: std::array::from_fn(|group| read(&self.closed[group])),
-            traffic: self.traffic.read(),
+            traffic,
         }
     }
 }

@@ -223,7 +223,9 @@ impl Link {
                 Ok(Step::Event(event)) => {
                     self.turn.events += 1;
                     match &event {
-                        Event::Message(message) => self.tally.received_message(message.len()),
+                        Event::Message(message) => {
+                            self.session.meter().received_message(message.len());
+                        }
                         event => self.react(event),
                     }
                     return Poll::Ready(Ok(event));
@@ -248,6 +250,7 @@ impl Link {
                     if !self.park(cx) {
                         continue;
                     }
+                    #[cfg(feature = "metrics")]
                     self.settle();
                     break ready!(self.poll_clocks(cx, Waiting::Peer));
                 }
@@ -263,6 +266,7 @@ impl Link {
         if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
             return Poll::Ready(end);
         }
+        #[cfg(feature = "metrics")]
         self.settle();
         let end = self.poll_clocks(cx, Waiting::Peer);
         if end.is_pending() {
@@ -313,6 +317,7 @@ impl Link {
         if !self.park(cx) {
             cx.waker().wake_by_ref();
         }
+        #[cfg(feature = "metrics")]
         self.settle();
         self.poll_event_limit(cx)
     }

@@ -20,7 +20,7 @@ use ws_core::{
 };
 
 use crate::{
-    Policy, Session, SessionError, Traffic, Transport, buffers,
+    Policy, Session, SessionError, Transport, buffers,
     clocks::{Alarm, Clocks, Waiting},
     driver::{Stop, Turn},
     ending::End,
@@ -64,8 +64,9 @@ pub(crate) struct Link {
     /// Who is woken for what is queued while the task sleeps.
     waker: Waker,
     pub(crate) registration: Registration,
-    /// What was counted since it was last added up.
-    pub(crate) tally: Traffic,
+    /// What the metrics recorder has been told.
+    #[cfg(feature = "metrics")]
+    pub(crate) reported: crate::Traffic,
 }
 
 /// How much is read at first after a large message, in bytes.
@@ -101,13 +102,14 @@ impl Link {
             drained: false,
             waker: Waker::noop().clone(),
             registration,
-            tally: Traffic::default(),
+            #[cfg(feature = "metrics")]
+            reported: crate::Traffic::default(),
         }
     }
 
     /// What the protocol asks for, whatever the endpoint does.
     pub(crate) fn react(&mut self, event: &Event) {
-        self.tally.received(event);
+        self.session.meter().received(event);
         match event {
             Event::Ping(payload) => self.answer(payload),
             Event::Pong(payload) => self.take_pong(payload),
@@ -199,7 +201,7 @@ impl Link {
     fn exchange(&mut self) -> Result<(), End> {
         let had_control = !self.wire.takes_control();
         let outbox = self.session.outbox();
-        let orders = outbox.exchange(&mut self.wire, &mut self.tally);
+        let orders = outbox.exchange(&mut self.wire, self.session.meter());
         if outbox.is_aborted() {
             return Err(SessionError::Aborted.into());
         }
@@ -257,7 +259,7 @@ impl Link {
             batch,
             mut items,
             spare,
-        } = self.session.outbox().take_anew(&mut self.tally);
+        } = self.session.outbox().take_anew(self.session.meter());
         self.batch = batch;
         while let Some(outgoing) = items.pop_front() {
             match outgoing {
@@ -292,7 +294,7 @@ impl Link {
     }
 
     fn put_pong(&mut self, pong: Frame) {
-        self.tally.sent_pong();
+        self.session.meter().sent_pong();
         self.put_control(pong);
     }
 
@@ -360,10 +362,11 @@ impl Link {
                     }
                     let payload = self.clocks.ping_sent(&self.policy);
                     self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
-                    self.tally.sent_ping();
+                    self.session.meter().sent_ping();
                     if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
                         return Poll::Ready(end);
                     }
+                    #[cfg(feature = "metrics")]
                     self.settle();
                     continue;
                 }

@@ -27,7 +27,8 @@ struct Instruments {
     failed_upgrades: Counter,
     cut_events: Counter,
     /// With what of a [`Traffic`] each counts.
-    traffic: [(Count, Counter); 9],
+    traffic: [(Count, Counter); 8],
+    dropped: Counter,
 }
 
 impl Meters {
@@ -54,6 +55,10 @@ impl Meters {
 
     pub(crate) fn event_cut(&self) {
         self.instruments().cut_events.increment(1);
+    }
+
+    pub(crate) fn dropped(&self, messages: usize) {
+        self.instruments().dropped.increment(messages as u64);
     }
 
     pub(crate) fn traffic(&self, more: &Traffic) {
@@ -96,8 +101,8 @@ impl Instruments {
                 (Count::PingsOut, directed(PINGS, "out")),
                 (Count::PongsIn, directed(PONGS, "in")),
                 (Count::PongsOut, directed(PONGS, "out")),
-                (Count::Dropped, metrics::counter!(DROPPED)),
             ],
+            dropped: metrics::counter!(DROPPED),
         }
     }
 }

@@ -365,7 +365,7 @@ const fn plain_header(frame: &Frame) -> FrameHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Traffic, wire::Wire};
+    use crate::{tally::Meter, wire::Wire};
 
     #[test]
     fn outbox_that_was_emptied_holds_no_buffer() {
@@ -379,9 +379,9 @@ mod tests {
             outbox.try_message(Message::text("small")).unwrap();
             outbox.try_control(Frame::ping("")).unwrap();
 
-            let mut tally = Traffic::default();
-            let orders = outbox.exchange(&mut wire, &mut tally);
-            let anew = orders.anew.then(|| outbox.take_anew(&mut tally));
+            let meter = Meter::default();
+            let orders = outbox.exchange(&mut wire, &meter);
+            let anew = orders.anew.then(|| outbox.take_anew(&meter));
 
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
             assert_eq!(anew.is_none(), encoding == Encoding::Plain);

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc, task::Waker};
 use bytes::{Bytes, BytesMut};
 use ws_core::{CloseFrame, Frame, FrameHeader, MessageKind, OpCode, Prepared, generator};
 
-use crate::{Policy, Traffic, buffers, droppable::Droppable};
+use crate::{Policy, buffers, droppable::Droppable, tally::Meter};
 
 /// What waits in an outbox, and what the driver has taken of it.
 #[derive(Debug)]
@@ -130,9 +130,9 @@ impl Queue {
     }
 
     /// Books what waits as in flight, and counts it; returns the number of the batch.
-    pub(crate) fn take_batch(&mut self, tally: &mut Traffic) -> u64 {
+    pub(crate) fn take_batch(&mut self, meter: &Meter) -> u64 {
         self.keep_droppable();
-        tally.took(self.waiting, std::mem::take(&mut self.unfinished));
+        meter.took(self.waiting, std::mem::take(&mut self.unfinished));
         self.in_flight = std::mem::take(&mut self.waiting);
         self.taken += 1;
         self.taken

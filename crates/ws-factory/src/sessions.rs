@@ -156,12 +156,18 @@ impl Sessions {
     }
 
     pub(crate) fn stats(&self) -> FactoryStats {
-        FactoryStats {
+        // Nobody leaves meanwhile: what went through a session is counted once, here or there.
+        let _nobody_leaves = self.counters.holding();
+        let mut stats = FactoryStats {
             open: self.live.len(),
             handshakes: self.places.handshakes(),
             peers: self.places.peers(),
             ..self.counters.read()
+        };
+        for session in &self.live {
+            stats.traffic.add(&session.meter().undropped());
         }
+        stats
     }
 
     /// Refuses new handshakes, closes every session with 1001, waits for the peers' answers, and
@@ -299,7 +305,9 @@ impl Registration {
         };
         let lasted = since.elapsed();
         if let Some(sessions) = self.sessions() {
+            let _leaving = sessions.counters.leaving();
             sessions.live.remove(&session.id());
+            sessions.counters.retired(session.meter());
             sessions.counters.closed(&event, lasted);
         }
         session.end(event.clone());

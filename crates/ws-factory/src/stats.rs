@@ -148,8 +148,6 @@ pub(crate) const fn codes(group: usize) -> RangeInclusive<u16> {
 /// What went through a session, or through all of a factory's: messages and payload, as the
 /// application sees them, so before compression and after decompression.
 ///
-/// Added up when the session has nothing more to do for the moment, not message by message.
-///
 /// ```
 /// # fn report(session: &ws_factory::Session) {
 /// let stats = session.stats();
@@ -164,6 +162,15 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in self.counts.iter_mut().zip(other.counts) {
+            *sum += more;
+        }
+        for (highest, peak) in self.peaks.iter_mut().zip(other.peaks) {
+            *highest = (*highest).max(peak);
+        }
+    }
+
     /// Messages that arrived whole, text and binary.
     #[must_use]
     pub const fn messages_in(&self) -> u64 {

@@ -11,8 +11,9 @@ use ws_core::CloseFrame;
 
 use super::Outbox;
 use crate::{
-    Policy, Traffic,
+    Policy,
     queue::{Outgoing, Phase},
+    tally::Meter,
     wire::Wire,
 };
 
@@ -75,10 +76,10 @@ impl Outbox {
 
     /// Moves what waits to `wire` as far as that is free, counts it, and says what else there is to
     /// do.
-    pub(crate) fn exchange(&self, wire: &mut Wire, tally: &mut Traffic) -> Orders {
+    pub(crate) fn exchange(&self, wire: &mut Wire, meter: &Meter) -> Orders {
         let mut queue = self.lock();
         // Between two exchanges the load grows, or is kept at its limit by dropping: about the most.
-        tally.waited(queue.total());
+        meter.waited(queue.total());
         self.news.store(false, Ordering::Relaxed);
         let mut orders = Orders {
             closing: queue.phase == Phase::Closing,
@@ -88,7 +89,7 @@ impl Outbox {
         let mut made_room = false;
         if wire.takes_control() && !queue.control.is_empty() {
             wire.swap_control(&mut queue.control);
-            tally.took_controls(std::mem::take(&mut queue.controls));
+            meter.took_controls(std::mem::take(&mut queue.controls));
             made_room = true;
         }
         if !wire.data_is_gone() {
@@ -99,7 +100,7 @@ impl Outbox {
             } else if queue.holds_something() {
                 let queue = &mut *queue;
                 wire.swap_data(&mut queue.chunks, &mut queue.tail);
-                orders.batch = queue.take_batch(tally);
+                orders.batch = queue.take_batch(meter);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
             orders.close = queue.close_waits && queue.control.is_empty();
@@ -113,11 +114,11 @@ impl Outbox {
     }
 
     /// Takes what is to be written anew, all of it.
-    pub(crate) fn take_anew(&self, tally: &mut Traffic) -> Anew {
+    pub(crate) fn take_anew(&self, meter: &Meter) -> Anew {
         let mut queue = self.lock();
         queue.seal_anew();
         Anew {
-            batch: queue.take_batch(tally),
+            batch: queue.take_batch(meter),
             items: queue.anew.as_mut().map(std::mem::take).unwrap_or_default(),
             spare: std::mem::take(&mut queue.tail),
         }
