@@ -77,8 +77,12 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn spawn(command: &mut Command) -> Result<Self, String> {
+        Self::spawn_with_stdin(command.stdin(Stdio::null()))
+    }
+
+    /// With the stdin that `command` was given.
+    pub(crate) fn spawn_with_stdin(command: &mut Command) -> Result<Self, String> {
         let inner = command
-            .stdin(Stdio::null())
             .spawn()
             .map_err(|error| format!("{} does not start: {error}", name(command)))?;
         let watcher = Watcher::over(&inner).ok();

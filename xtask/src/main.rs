@@ -10,6 +10,7 @@
 
 // Commands.
 mod autobahn;
+mod bench;
 mod demo;
 mod interop;
 mod test;
@@ -48,6 +49,11 @@ cargo xtask <command>
                            Autobahn's cases against our server and our client (Python 3.10+);
                            --all adds the long ones of groups 12 and 13, which take a quarter of
                            an hour; --keep keeps the reports of a success
+  bench [SCENARIO..] [--rounds N] [--quick]
+                           what a message, a connection, a delivery costs here and in other
+                           libraries; the scenarios are in bench/README.md (Linux)
+  bench --instructions     instructions per message, held to bench/instructions.txt (valgrind)
+  bench --check            lints and tests of bench/, and a short round of each scenario
   help                     this text
 ";
 
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         "interop" => only(flags, &[]).and_then(|()| interop::run()),
         "autobahn" => only(flags, &["--all", "--keep"])
             .and_then(|()| autobahn::run(has(flags, "--all"), has(flags, "--keep"))),
+        "bench" => bench::run(flags),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())
