@@ -116,6 +116,7 @@ pub(crate) fn run() -> Outcome {
         }
     }
     faults.extend(unexplained_dependencies());
+    faults.extend(other_lints());
     faults.extend(catalogue::faults());
     if faults.is_empty() {
         return Ok(());
@@ -264,6 +265,27 @@ fn unexplained_dependencies() -> Vec<String> {
     unexplained
         .map(|(line, name)| format!("Cargo.toml:{line}: {name} has no line in ARCHITECTURE.md"))
         .collect()
+}
+
+/// `bench/` is a workspace of its own and cannot inherit the lints, so it repeats them.
+fn other_lints() -> Option<String> {
+    let read = |file: &str| fs::read_to_string(root().join(file)).unwrap_or_default();
+    let differ = lints(&read("Cargo.toml")) != lints(&read("bench/Cargo.toml"));
+    differ.then(|| "bench/Cargo.toml: its lints are not those of Cargo.toml".to_owned())
+}
+
+/// The lints of a workspace's manifest, with the name of their section.
+fn lints(manifest: &str) -> Vec<(&str, &str)> {
+    let mut section = "";
+    let mut lints = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if section.starts_with("[workspace.lints.") && line.contains('=') {
+            lints.push((section, line));
+        }
+    }
+    lints
 }
 
 /// Whether `text` has `name`, and not as a part of a longer one: `http` is not in `http-body`.
@@ -416,6 +438,16 @@ mod tests {
             let found = faults_in(place, &manifest(dependency));
             assert_eq!(found.len(), want, "{place}: {dependency}: {found:?}");
         }
+    }
+
+    #[test]
+    fn lints_are_compared_by_section_and_level_without_comments() {
+        let ours = "[workspace.lints.rust]\na = \"warn\"\n\n[profile.release]\nlto = \"thin\"\n";
+        let same = "[workspace]\n\n[workspace.lints.rust]\n# Why.\na = \"warn\"\n";
+
+        assert_eq!(lints(ours), lints(same));
+        assert_ne!(lints(ours), lints(&same.replace("warn", "deny")));
+        assert_ne!(lints(ours), lints(&same.replace("rust]", "clippy]")));
     }
 
     #[test]
