@@ -169,8 +169,9 @@ fn measure(programs: &Programs, scenario: &Scenario, asked: &Asked<'_>) -> Resul
     }
     let table = match scenario.measure {
         Measure::Time => {
-            let per = format!("µs a {}", scenario.unit);
-            let rate = format!("{} a second", scenario.unit);
+            let (one, many) = scenario.unit;
+            let per = format!("µs a {one}");
+            let rate = format!("{many} a second");
             let columns = [
                 (per.as_str(), 2),
                 ("user", 2),
@@ -190,12 +191,15 @@ fn measure(programs: &Programs, scenario: &Scenario, asked: &Asked<'_>) -> Resul
             table::markdown(&columns, &rows)
         }
     };
-    let Scenario {
-        name, title, unit, ..
-    } = scenario;
-    let servers = rows.len();
+    let Scenario { name, title, .. } = scenario;
+    let counted =
+        if scenario.load.starts_with(&["echo"]) || scenario.load.starts_with(&["broadcast"]) {
+            "messages"
+        } else {
+            "connections"
+        };
     Ok(format!(
-        "### `{name}`: {title}\n\n{rounds} rounds of {count} ({unit}) for each of {servers} servers\n\n{table}"
+        "### `{name}`: {title}\n\n{rounds} rounds of {count} {counted}\n\n{table}"
     ))
 }
 

@@ -34,10 +34,10 @@ impl Cost {
         })
     }
 
-    /// The part of it that was not the kernel's; `None` when there was no tick.
+    /// The part of it that was not the kernel's; `None` when there were too few ticks to tell.
     pub(super) fn user(self) -> Option<f64> {
         let ticks = self.user_ticks + self.system_ticks;
-        (ticks > 0.0).then(|| self.nanoseconds * self.user_ticks / ticks)
+        (ticks >= MIN_TICKS).then(|| self.nanoseconds * self.user_ticks / ticks)
     }
 }
 
@@ -52,6 +52,9 @@ impl Sub for Cost {
         }
     }
 }
+
+/// A tenth of a second.
+const MIN_TICKS: f64 = 10.0;
 
 /// How much memory a process has in RAM, in bytes.
 pub(super) fn resident_bytes(process: u32) -> Result<f64, String> {
@@ -99,11 +102,15 @@ mod tests {
     fn user_part_is_divided_by_ticks() {
         let cost = Cost {
             nanoseconds: 1000.0,
-            user_ticks: 1.0,
-            system_ticks: 3.0,
+            user_ticks: 5.0,
+            system_ticks: 15.0,
+        };
+        let short = Cost {
+            system_ticks: 4.0,
+            ..cost
         };
 
         assert_eq!(cost.user(), Some(250.0));
-        assert_eq!(Cost::default().user(), None);
+        assert_eq!(short.user(), None);
     }
 }

@@ -79,8 +79,8 @@ pub(super) struct Scenario {
     pub(super) load: &'static [&'static str],
     /// Messages or connections in a round.
     pub(super) count: u64,
-    /// What `count` counts.
-    pub(super) unit: &'static str,
+    /// What is divided by, one and many of it.
+    pub(super) unit: (&'static str, &'static str),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,7 +125,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         servers: ECHO,
         load: &["churn", "--connections", "32", "--warm-up", "10"],
         count: 4_800,
-        unit: "connection",
+        unit: ("connection", "connections"),
     },
     Scenario {
         name: "broadcast-10",
@@ -134,7 +134,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         servers: BROADCAST,
         load: &["broadcast", "--bytes", "128", "--connections", "1000", "--rate", "10"],
         count: 20,
-        unit: "delivery",
+        unit: ("delivery", "deliveries"),
     },
     Scenario {
         name: "broadcast-1000",
@@ -143,7 +143,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         servers: BROADCAST,
         load: &["broadcast", "--bytes", "128", "--connections", "1000", "--rate", "1000"],
         count: 300,
-        unit: "delivery",
+        unit: ("delivery", "deliveries"),
     },
     idle("idle", "idle connections, a minimal request", &["idle"]),
     idle("idle-browser", "idle connections, a browser's request", &["idle", "--browser"]),
@@ -162,7 +162,7 @@ const fn echo(
         servers: ECHO,
         load,
         count,
-        unit: "message",
+        unit: ("message", "messages"),
     }
 }
 
@@ -174,7 +174,7 @@ const fn idle(name: &'static str, title: &'static str, load: &'static [&'static 
         servers: ECHO,
         load,
         count: 10_000,
-        unit: "connection",
+        unit: ("connection", "connections"),
     }
 }
 
