@@ -22,7 +22,7 @@ impl Endpoint for Member {
     }
 
     async fn on_message(&mut self, _session: &Session, message: Message) -> EventResult {
-        self.room.broadcast(&Prepared::from(&message));
+        self.room.broadcast(Prepared::from(&message));
         Ok(())
     }
 }
