@@ -118,8 +118,17 @@ impl Assembler {
         }
         let kind = message.kind;
         self.message = None;
-        let payload = std::mem::take(&mut self.buffer).freeze();
+        // What is left of the buffer stays, for whoever asks for it.
+        let payload = self.buffer.split().freeze();
         Ok(Some(Event::Message(Message::from_validated(kind, payload))))
+    }
+
+    /// What is left of the buffer of a message that has been handed on.
+    pub(crate) fn take_rest(&mut self) -> BytesMut {
+        match self.message {
+            None if self.buffer.is_empty() => std::mem::take(&mut self.buffer),
+            _ => BytesMut::new(),
+        }
     }
 
     /// Counts a part against the limit of its message; `None` when the message is somebody else's.

@@ -43,7 +43,16 @@ impl FrameCollector {
             fin: header.fin,
             reserved: header.reserved,
             opcode: header.opcode,
-            payload: std::mem::take(&mut self.buffer).freeze(),
+            // What is left of the buffer stays, for whoever asks for it.
+            payload: self.buffer.split().freeze(),
+        }
+    }
+
+    /// What is left of the buffer of a frame that has been handed on.
+    pub(crate) fn take_rest(&mut self) -> BytesMut {
+        match self.buffer.is_empty() {
+            true => std::mem::take(&mut self.buffer),
+            false => BytesMut::new(),
         }
     }
 }

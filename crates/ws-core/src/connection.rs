@@ -88,8 +88,14 @@ impl Connection {
     /// Where the next bytes belong if they are the rest of a large frame, and how many may be read
     /// there: into the buffer's spare capacity, behind what it holds.
     ///
+    /// `spare` is asked for an empty buffer with at least so many bytes of capacity, where the one
+    /// at hand is too small; without one that grows with what arrives.
+    ///
     /// Call [`Self::recv_direct`] with what was read, also when it is nothing.
-    pub fn direct_buffer(&mut self) -> Option<(&mut BytesMut, usize)> {
+    pub fn direct_buffer(
+        &mut self,
+        spare: impl FnOnce(usize) -> Option<BytesMut>,
+    ) -> Option<(&mut BytesMut, usize)> {
         if !self.input.is_empty() || !self.extensions.is_empty() || !self.state.may_deliver() {
             return None;
         }
@@ -104,6 +110,17 @@ impl Connection {
         } else {
             self.assembler.buffer()?
         };
+        let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
+        let wanted = buffer.len().saturating_add(remaining);
+        if buffer.capacity() < wanted
+            && let Some(mut spare) = spare(wanted)
+        {
+            spare.extend_from_slice(buffer);
+            *buffer = spare;
+        }
+        if buffer.capacity() >= wanted {
+            return Some((buffer, remaining));
+        }
         // As much again as has arrived, so that what is allocated never outruns what was paid for;
         // but at first, for who has paid a little, enough for the allocator to grow it from then on
         // by moving pages rather than bytes. Nothing of it is touched before it is read into.
@@ -111,9 +128,7 @@ impl Connection {
             ..PAID_BYTES => MIN_DIRECT_BYTES as usize,
             _ => FIRST_DIRECT_BYTES,
         };
-        let room = usize::try_from(remaining)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len().max(least));
+        let room = remaining.min(buffer.len().max(least));
         buffer.reserve(room);
         Some((buffer, room))
     }
@@ -126,6 +141,24 @@ impl Connection {
     pub fn recv_direct(&mut self, read: usize) -> Result<Option<Event>, ProtocolError> {
         let result = self.take_direct(read);
         self.fail_on(result)
+    }
+
+    /// What is left of the buffer of a large frame or message that [`Self::recv_direct`] returned:
+    /// the same allocation, to be used again once the message is gone. Without capacity if there
+    /// is none.
+    ///
+    /// ```
+    /// use ws_core::{Connection, Delivery, ExtensionStack, Limits, Role};
+    /// let none = ExtensionStack::default();
+    /// let mut connection = Connection::new(Role::Server, Limits::default(), Delivery::Messages, none);
+    /// assert_eq!(connection.take_rest().capacity(), 0);
+    /// ```
+    pub fn take_rest(&mut self) -> BytesMut {
+        if self.delivery.frames() {
+            self.frames.take_rest()
+        } else {
+            self.assembler.take_rest()
+        }
     }
 
     /// The next thing that the peer did.

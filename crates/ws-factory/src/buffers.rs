@@ -3,7 +3,9 @@
 //! Reading goes into 64 KiB of scratch that belongs to the thread and is held only within one
 //! `poll`. What was read is copied once, into a buffer of the smallest class that fits, or goes on
 //! in the scratch itself if it fills a good part of that; messages are slices of it, and once all
-//! of them are gone the thread uses it again. In steady state nothing is allocated.
+//! of them are gone the thread uses it again. In steady state nothing is allocated. So it is with
+//! the buffers that messages of many reads are put together in: a fresh one costs a page fault for
+//! every 4 KiB, half of all that such a message costs.
 
 use std::{cell::RefCell, io, task::Poll};
 
@@ -30,6 +32,14 @@ const WRITE_BYTES: usize = 8 * 1024;
 const KEPT_WRITE_BUFFERS: usize = 8;
 const MAX_KEPT_WRITE_BYTES: usize = 256 * 1024;
 
+/// How much a thread keeps of the buffers of large messages, in bytes, and for how many reads that
+/// are none of theirs.
+const KEPT_LARGE_BYTES: usize = 32 << 20;
+const KEPT_FOR_READS: u32 = 1024;
+
+/// How many times as long as a message its buffer may be: it may be kept as long as the message.
+const LARGE_SLACK: usize = 4;
+
 thread_local! {
     static READ: RefCell<ReadBuffers> = const { RefCell::new(ReadBuffers::new()) };
     static WRITE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
@@ -42,6 +52,17 @@ struct ReadBuffers {
     /// What is left of scratches whose bytes were given away.
     spent: Vec<BytesMut>,
     classes: [Option<BytesMut>; READ_CLASSES.len()],
+    large: Vec<Large>,
+    /// How many reads there were since a large message.
+    reads: u32,
+}
+
+/// What is left of the buffer of a large message that was given away.
+#[derive(Debug)]
+struct Large {
+    rest: BytesMut,
+    /// All of the buffer, in bytes.
+    bytes: usize,
 }
 
 /// Lends the thread's scratch to `read`, which appends to it, and returns what was read. A nested
@@ -60,12 +81,24 @@ pub(crate) fn read_buffer(bytes: &[u8]) -> BytesMut {
     READ.with_borrow_mut(|buffers| buffers.copy(bytes))
 }
 
+/// A buffer for `bytes` of a large message, if the thread has one that nobody uses any more.
+pub(crate) fn take_large(bytes: usize) -> Option<BytesMut> {
+    READ.with_borrow_mut(|buffers| buffers.take_large(bytes))
+}
+
+/// Keeps what is left of the buffer of a message of `len` bytes.
+pub(crate) fn keep_large(len: usize, rest: BytesMut) {
+    READ.with_borrow_mut(|buffers| buffers.keep_large(len, rest));
+}
+
 impl ReadBuffers {
     const fn new() -> Self {
         Self {
             scratch: None,
             spent: Vec::new(),
             classes: [const { None }; READ_CLASSES.len()],
+            large: Vec::new(),
+            reads: 0,
         }
     }
 
@@ -78,6 +111,11 @@ impl ReadBuffers {
             None => self.fresh_scratch(),
         };
         let outcome = read(&mut scratch);
+        self.reads += 1;
+        if self.reads >= KEPT_FOR_READS {
+            self.reads = 0;
+            self.large = Vec::new();
+        }
         if scratch.len() > LARGEST_CLASS {
             let bytes = scratch.split();
             self.spend(scratch);
@@ -105,6 +143,27 @@ impl ReadBuffers {
             self.spent.remove(0);
         }
         self.spent.push(rest);
+    }
+
+    fn take_large(&mut self, bytes: usize) -> Option<BytesMut> {
+        self.reads = 0;
+        let most = bytes.saturating_mul(LARGE_SLACK);
+        let free = self.large.iter_mut().position(|large| {
+            (bytes..=most).contains(&large.bytes) && large.rest.try_reclaim(bytes)
+        })?;
+        Some(self.large.swap_remove(free).rest)
+    }
+
+    fn keep_large(&mut self, len: usize, rest: BytesMut) {
+        let bytes = len + rest.capacity();
+        if bytes > KEPT_LARGE_BYTES {
+            return;
+        }
+        let mut kept: usize = self.large.iter().map(|large| large.bytes).sum();
+        while kept + bytes > KEPT_LARGE_BYTES {
+            kept -= self.large.remove(0).bytes;
+        }
+        self.large.push(Large { rest, bytes });
     }
 
     fn copy(&mut self, bytes: &[u8]) -> BytesMut {
@@ -199,6 +258,39 @@ mod tests {
 
         assert_eq!(read(40_000, 3).as_ptr(), at);
         assert_eq!(second[39_999], 2);
+    }
+
+    #[test]
+    fn buffer_of_a_large_message_is_used_again_once_the_message_is_gone() {
+        assert!(take_large(1 << 20).is_none());
+        let mut buffer = BytesMut::with_capacity(1 << 20);
+        let at = buffer.as_ptr();
+        buffer.resize(1 << 20, 1);
+        let message = buffer.split().freeze();
+        keep_large(message.len(), buffer);
+
+        assert!(take_large(1 << 20).is_none(), "the message is still there");
+        drop(message);
+        assert!(take_large((1 << 18) - 1).is_none(), "it is far too large");
+        let again = take_large(1 << 20).unwrap();
+
+        assert_eq!((again.as_ptr(), again.len()), (at, 0));
+        assert!(again.capacity() >= 1 << 20);
+    }
+
+    #[test]
+    fn large_buffers_are_bounded_and_do_not_stay_for_ever() {
+        for _ in 0..5 {
+            keep_large(0, BytesMut::with_capacity(10 << 20));
+        }
+        let kept = || READ.with_borrow(|buffers| buffers.large.len());
+        assert_eq!(kept(), 3);
+
+        for _ in 0..KEPT_FOR_READS {
+            drop(read(1, 0));
+        }
+
+        assert_eq!(kept(), 0);
     }
 
     #[test]

@@ -313,12 +313,17 @@ impl Link {
     /// Reads once. `Ok(None)` when bytes came, an event when they completed a large frame.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, End>> {
         let most = self.policy.max_read_bytes();
-        let (read, event) = match self.connection.direct_buffer() {
+        let (read, event) = match self.connection.direct_buffer(buffers::take_large) {
             Some((buffer, room)) => {
                 let room = room.min(most);
                 let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
                 self.large = true;
-                (read, self.connection.recv_direct(read)?)
+                let event = self.connection.recv_direct(read)?;
+                if let Some(event) = &event {
+                    let rest = self.connection.take_rest();
+                    buffers::keep_large(event_len(event), rest);
+                }
+                (read, event)
             }
             None => {
                 if self.drained {
@@ -410,6 +415,15 @@ impl std::fmt::Debug for Link {
             .field("session", &self.session)
             .field("connection", &self.connection)
             .finish_non_exhaustive()
+    }
+}
+
+/// How long the payload of a large message or frame is.
+fn event_len(event: &Event) -> usize {
+    match event {
+        Event::Message(message) => message.len(),
+        Event::Frame(frame) => frame.payload().len(),
+        _ => 0,
     }
 }
 
