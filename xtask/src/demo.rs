@@ -1,12 +1,13 @@
 //! `cargo xtask demo`: Jetty's test protocols, live.
 //!
 //! test-client goes through every protocol against test-server, as a user would run the two, and
-//! its summaries become one table. Then the server is left to the browser.
+//! its summaries become one table, with what the server has counted below. Then the server is left
+//! to the browser.
 
 use std::{
     fmt::{self, Display, Formatter},
-    io::{self, Write},
-    net::TcpListener,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
     process::Command,
     time::Duration,
 };
@@ -24,7 +25,7 @@ pub(crate) fn run(once: bool) -> Outcome {
     let server = start(&binaries)?;
     println!("test-server runs at {}\n", server.address());
     let table = Table::of(&binaries, &server)?;
-    println!("{table}");
+    println!("{table}\n{}\n", counted(&server)?);
     if once {
         return table.faults();
     }
@@ -43,6 +44,42 @@ pub(crate) fn check() -> Result<usize, String> {
         .faults()
         .map_err(|faults| format!("{table}\n{faults}"))?;
     Ok(table.0.len())
+}
+
+/// What test-server says at `/stats` of all that, in a line.
+fn counted(server: &Listening) -> Result<String, String> {
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect(server.address())?;
+        stream.set_read_timeout(Some(AT_MOST))?;
+        let host = server.address();
+        write!(
+            stream,
+            "GET /stats HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        Ok(response)
+    };
+    let response = ask().map_err(|error| format!("/stats: {error}"))?;
+    line_of_stats(&response).ok_or_else(|| format!("/stats says {response:?}"))
+}
+
+fn line_of_stats(json: &str) -> Option<String> {
+    let number = |key: &str| -> Option<u64> {
+        let (_, after) = json.split_once(&format!("\"{key}\":"))?;
+        let end = after.find(|c: char| !c.is_ascii_digit())?;
+        after[..end].parse().ok()
+    };
+    Some(format!(
+        "test-server counts {} sessions, {} open; messages {}/{}, pings {}/{} in/out; {} dropped",
+        number("opened")?,
+        number("open")?,
+        number("messages_in")?,
+        number("messages_out")?,
+        number("pings_in")?,
+        number("pings_out")?,
+        number("dropped")?,
+    ))
 }
 
 /// On the usual port if it is free, so that the page's address is the usual one.
@@ -330,6 +367,17 @@ rtt min/ave/max = 1.224/4.462/8.481 ms
         assert_eq!(summary.frames, (40, 41));
         assert_eq!(summary.messages, (10, 11));
         assert_eq!(summary.rtt, [1.224, 4.462, 8.481]);
+    }
+
+    #[test]
+    fn line_of_stats_has_the_numbers_of_their_keys_and_needs_all_of_them() {
+        let json = r#"{"open":1,"opened":7,"messages_in":60,"messages_out":120,"pings_in":10,"pings_out":0,"dropped":2,"closed":{}}"#;
+
+        assert_eq!(
+            line_of_stats(json).unwrap(),
+            "test-server counts 7 sessions, 1 open; messages 60/120, pings 10/0 in/out; 2 dropped"
+        );
+        assert_eq!(line_of_stats(&json.replace("pings_out", "x")), None);
     }
 
     #[test]

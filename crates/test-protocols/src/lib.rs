@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   handshake ─▶ factory ─▶ (Logged) ─▶ Echo · Broadcast · Assemble · Fragment · Ping
+//!   GET /stats ─▶ StatsRoute ─▶ what the factory has counted, as JSON
 //!   any other request ─▶ StaticFiles ─▶ the demo page, or a directory
 //! ```
 //!
@@ -31,6 +32,9 @@ mod ping;
 mod reply;
 
 // What is served to requests that are no upgrade.
+mod stats_route;
+pub use stats_route::StatsRoute;
+
 mod static_files;
 pub use static_files::{StaticBody, StaticFiles};
 

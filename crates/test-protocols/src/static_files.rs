@@ -113,6 +113,10 @@ fn page(path: &str) -> Response<StaticBody> {
             "text/javascript; charset=utf-8",
             include_str!("page/page.js"),
         ),
+        "/stats.js" => (
+            "text/javascript; charset=utf-8",
+            include_str!("page/stats.js"),
+        ),
         // Browsers ask for it unasked; an empty answer keeps their console clean.
         "/favicon.ico" => return no_content(),
         _ => return not_found(),
@@ -151,7 +155,7 @@ fn no_content() -> Response<StaticBody> {
     response
 }
 
-fn method_not_allowed() -> Response<StaticBody> {
+pub(crate) fn method_not_allowed() -> Response<StaticBody> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET or HEAD\n");
     let allowed = HeaderValue::from_static("GET, HEAD");
     response.headers_mut().insert(ALLOW, allowed);
@@ -169,7 +173,7 @@ fn text(status: StatusCode, content: &'static str) -> Response<StaticBody> {
 }
 
 /// The length is in the head, not only in the body, so that the answer to `HEAD` has it too.
-fn response(
+pub(crate) fn response(
     status: StatusCode,
     content_type: &str,
     bytes: u64,
@@ -185,7 +189,7 @@ fn response(
     response
 }
 
-/// The page is its own three files and a socket; `connect-src` names the schemes because not every
+/// The page is its own files, `/stats` and a socket; `connect-src` names the schemes because not every
 /// browser takes `'self'` to include `ws:`.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'";
@@ -298,6 +302,7 @@ mod tests {
             ("/index.html", Some("text/html; charset=utf-8")),
             ("/page.css", Some("text/css; charset=utf-8")),
             ("/page.js?v=1", Some("text/javascript; charset=utf-8")),
+            ("/stats.js", Some("text/javascript; charset=utf-8")),
             ("/page", None),
             ("/Cargo.toml", None),
             ("//", None),

@@ -1,5 +1,7 @@
 //! `test-server`: Jetty's WebSocket test protocols on a port, and the demo page beside them.
 //!
+//! `/stats` is what it has counted, as JSON (`StatsRoute`), whatever the docroot has under that name.
+//!
 //! Standard output says where it listens and nothing else; standard error has warnings, and with
 //! `--verbose` every event. It ends with 0 on Ctrl-C or SIGTERM, when every session has been
 //! closed with 1001.
@@ -15,9 +17,9 @@ use std::{
     time::Duration,
 };
 
-use test_protocols::{EventLog, ServerOptions, StaticFiles};
+use test_protocols::{EventLog, ServerOptions, StaticFiles, StatsRoute};
 use tracing_subscriber::filter::LevelFilter;
-use ws_handler::{Server, WebSocketHandler, service_fn, shutdown_signal};
+use ws_handler::{Routes, Server, WebSocketHandler, service_fn, shutdown_signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -57,14 +59,21 @@ async fn run(options: ServerOptions) -> Result<ExitCode, String> {
         .map_err(|error| format!("cannot listen at {host}, port {port}: {error}"))?;
 
     let address = server.local_addr();
-    let static_files = service_fn(move |request| {
-        let response = files.serve(&request);
-        async move { Ok::<_, Infallible>(response.await) }
+    let routes = Routes::from(factory);
+    let stats = StatsRoute::new(routes.clone());
+    let pages = service_fn(move |request| {
+        let numbers = stats.serve(&request);
+        let file = files.serve(&request);
+        async move {
+            Ok::<_, Infallible>(match numbers {
+                Some(response) => response,
+                None => file.await,
+            })
+        }
     });
-    let serving = server.with_shutdown_deadline(SHUTDOWN_DEADLINE).serve(
-        WebSocketHandler::new(factory, static_files),
-        shutdown_signal(),
-    );
+    let serving = server
+        .with_shutdown_deadline(SHUTDOWN_DEADLINE)
+        .serve(WebSocketHandler::new(routes, pages), shutdown_signal());
     tokio::select! {
         // In this order: by the time it is announced it accepts, and a signal finds its handler.
         biased;

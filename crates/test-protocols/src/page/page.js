@@ -1,5 +1,7 @@
 // One WebSocket, and everything that happens to it, written down.
 
+import { humanBytes, pauseStats, resumeStats } from './stats.js';
+
 const MAX_ROWS = 500;
 const MAX_PREVIEW_CHARS = 400;
 const MAX_PREVIEW_BYTES = 48;
@@ -57,6 +59,7 @@ class Connection {
     element('extensions').textContent = names || 'none';
     element('extensions').title = extensions;
     showState('open', 'Open');
+    resumeStats();
     announce(`Connected, ${protocol}, ${names || 'no extensions'}.`);
     const button = element('connect');
     // On a phone the focus would raise the keyboard over the log.
@@ -75,6 +78,8 @@ class Connection {
     log({ kind: wasClean ? 'event' : 'error', title: 'close', note: words.join(', '), body: reason, ends: true });
     this.waiting = [];
     showState('closed', `Closed · ${code}`, wasClean);
+    // The server has left, or may have: to ask it would only fill the browser's console.
+    if (code === 1001 || code === 1006) pauseStats(`after close code ${code}`);
     announce(`Closed with code ${code}, ${clean}${reason ? `: ${reason}` : ''}.`);
   }
 
@@ -279,11 +284,6 @@ function showCounts() {
   element('sent').textContent = text(connection.sent);
   element('received').textContent = text(connection.received);
   element('round-trip').textContent = String(connection.trips);
-}
-
-function humanBytes(bytes) {
-  if (bytes < 1024) return `${bytes} B`;
-  return bytes < 1024 * 1024 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }
 
 function scrollToNewest() {

@@ -15,3 +15,4 @@ mod messages;
 mod names;
 #[cfg(unix)]
 mod program;
+mod stats;

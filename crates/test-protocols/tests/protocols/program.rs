@@ -106,6 +106,30 @@ async fn docroot_is_served_instead_of_the_page() {
 }
 
 #[tokio::test]
+async fn stats_are_served_beside_the_page_that_shows_them_and_beside_a_docroot() {
+    within(async {
+        for arguments in [&[][..], &["-d", env!("CARGO_MANIFEST_DIR")]] {
+            let program = Program::start(arguments).await;
+            let mut peer = Peer::connect(program.address, "echo").await;
+            peer.settle().await;
+
+            let stats = get(program.address, "/stats").await;
+
+            assert!(stats.starts_with("HTTP/1.1 200 OK\r\n"), "{stats}");
+            assert!(stats.contains("{\"open\":1,"), "{stats}");
+        }
+
+        let program = Program::start(&[]).await;
+        assert!(get(program.address, "/").await.contains("href=\"/stats\""));
+        let script = get(program.address, "/page.js").await;
+        assert!(script.contains("from './stats.js'"), "{script}");
+        let script = get(program.address, "/stats.js").await;
+        assert!(script.contains("fetch('/stats'"), "{script}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn either_signal_closes_every_session_with_1001_and_exits_0() {
     within(async {
         for signal in ["TERM", "INT"] {
