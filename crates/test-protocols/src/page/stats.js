@@ -206,7 +206,7 @@ export function resumeStats() {
 
 element('plots').append(...plots.map((plot) => plot.figure));
 // On a small screen its line is enough until somebody wants more.
-element('stats').open = matchMedia('(min-width: 900px) and (min-height: 700px)').matches;
+element('stats').open = matchMedia('(min-width: 1160px) and (min-height: 700px)').matches;
 element('stats-resume').addEventListener('click', resumeStats);
 document.addEventListener('visibilitychange', () => (document.hidden ? stopAsking() : askLater(0)));
 askLater(0);
