@@ -1,7 +1,10 @@
 //! What a connection of `test-client` receives: counted, timed, shown.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Ledger {
     trips: Mutex<RoundTrips>,
+    /// How many connections have answered the Ping before the first message, or have ended.
+    greeted: AtomicUsize,
     changed: Notify,
 }
 
@@ -31,12 +36,22 @@ impl Ledger {
     pub(crate) fn new(trips: RoundTrips) -> Self {
         Self {
             trips: Mutex::new(trips),
+            greeted: AtomicUsize::new(0),
             changed: Notify::new(),
         }
     }
 
     pub(crate) fn trips(&self) -> MutexGuard<'_, RoundTrips> {
         self.trips.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn greeted(&self) -> usize {
+        self.greeted.load(Ordering::SeqCst)
+    }
+
+    fn greet(&self) {
+        self.greeted.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_one();
     }
 
     /// Waits until `enough` says so; `false` if there was no change for `patience`.
@@ -138,8 +153,9 @@ impl Endpoint for Replies {
     }
 
     async fn on_pong(&mut self, _session: &Session, payload: Bytes) -> EventResult {
-        if self.expects == Expects::Pongs {
-            self.take(OpCode::Pong, &payload, 1);
+        match self.expects {
+            Expects::Pongs => self.take(OpCode::Pong, &payload, 1),
+            Expects::Messages => self.ledger.greet(),
         }
         Ok(())
     }
@@ -156,7 +172,7 @@ impl Drop for Replies {
     /// However it ended, nobody waits for more of it.
     fn drop(&mut self) {
         self.ledger.trips().give_up(self.client);
-        self.ledger.changed.notify_one();
+        self.ledger.greet();
     }
 }
 

@@ -129,7 +129,22 @@ impl<'a> Run<'a> {
             })?);
         }
         run.show_header(&out, request.port());
+        if scope == Scope::Everyone {
+            run.greet().await;
+        }
         Ok(run)
+    }
+
+    /// Waits until the server has seen every connection: what is broadcast before misses some. The
+    /// 101 does not say so, the answer to a Ping does.
+    async fn greet(&self) {
+        for client in &self.clients {
+            // A session that ended has been counted for that.
+            client.session.ping("").await.ok();
+        }
+        let ledger = &self.ledger;
+        let all = |_: &RoundTrips| ledger.greeted() >= self.clients.len();
+        ledger.wait(PATIENCE, all).await;
     }
 
     async fn open(

@@ -146,13 +146,6 @@ impl Connection {
     /// What is left of the buffer of a large frame or message that [`Self::recv_direct`] returned:
     /// the same allocation, to be used again once the message is gone. Without capacity if there
     /// is none.
-    ///
-    /// ```
-    /// use ws_core::{Connection, Delivery, ExtensionStack, Limits, Role};
-    /// let none = ExtensionStack::default();
-    /// let mut connection = Connection::new(Role::Server, Limits::default(), Delivery::Messages, none);
-    /// assert_eq!(connection.take_rest().capacity(), 0);
-    /// ```
     pub fn take_rest(&mut self) -> BytesMut {
         if self.delivery.frames() {
             self.frames.take_rest()

@@ -69,6 +69,10 @@ pub(crate) struct Link {
     pub(crate) reported: crate::Traffic,
 }
 
+/// How many times as much as other reads one of the rest of a large message takes: fewer calls,
+/// which are most of what 1 MiB costs.
+const LARGE_READS: usize = 4;
+
 /// How much is read at first after a large message, in bytes.
 const BEFORE_LARGE: usize = 4 * 1024;
 
@@ -315,7 +319,7 @@ impl Link {
         let most = self.policy.max_read_bytes();
         let (read, event) = match self.connection.direct_buffer(buffers::take_large) {
             Some((buffer, room)) => {
-                let room = room.min(most);
+                let room = room.min(most.saturating_mul(LARGE_READS));
                 let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
                 self.large = true;
                 let event = self.connection.recv_direct(read)?;

@@ -95,7 +95,8 @@ impl Policy {
     }
 
     /// The most that one read takes from the socket, in bytes; Jetty's `inputBufferSize`. Default:
-    /// 65,536. Kept between 1 and 65,536. The buffer belongs to the thread, not to the session.
+    /// 65,536. Kept between 1 and 65,536. The buffer belongs to the thread, not to the session. A
+    /// read of the rest of a large message, straight to where it belongs, takes four times that.
     #[must_use]
     pub fn with_max_read_bytes(mut self, bytes: usize) -> Self {
         self.max_read_bytes = bytes.clamp(1, MAX_READ_BYTES);
