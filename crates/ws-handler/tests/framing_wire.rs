@@ -13,6 +13,8 @@ use ws_handler::{
 
 #[path = "support/bounded.rs"]
 mod bounded;
+#[path = "support/close_code.rs"]
+mod close_code;
 #[path = "support/frames.rs"]
 mod frames;
 #[path = "support/raw.rs"]
@@ -25,7 +27,8 @@ mod serving;
 mod session;
 
 use bounded::bounded;
-use frames::{close, close_code, exactly, frame, header, masked};
+use close_code::close_code;
+use frames::{close, exactly, frame, header, masked};
 use recorder::{Log, Seen, recorder};
 use serving::serve;
 use session::session;

@@ -5,6 +5,8 @@ use ws_handler::Initiator;
 
 #[path = "support/bounded.rs"]
 mod bounded;
+#[path = "support/close_code.rs"]
+mod close_code;
 #[path = "support/frames.rs"]
 mod frames;
 #[path = "support/plain.rs"]
@@ -19,7 +21,8 @@ mod rows;
 mod serving;
 
 use bounded::bounded;
-use frames::{close, close_code, exactly, frame, masked};
+use close_code::close_code;
+use frames::{close, exactly, frame, masked};
 use raw::{HANDSHAKE, Raw};
 use recorder::Seen;
 use rows::{

@@ -10,6 +10,8 @@ use ws_handler::{NotFound, Session, WebSocketFactory, WebSocketHandler};
 mod bounded;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/close_code.rs"]
+mod close_code;
 #[path = "support/frames.rs"]
 mod frames;
 #[path = "support/raw.rs"]
@@ -25,7 +27,8 @@ mod talk;
 
 use bounded::bounded;
 use client::{Client, open};
-use frames::{close, close_code, frame, masked};
+use close_code::close_code;
+use frames::{close, frame, masked};
 use raw::Raw;
 use recorder::{Log, Seen, recorder};
 use serving::serve;

@@ -20,6 +20,8 @@ use ws_handler::{
 
 #[path = "support/bounded.rs"]
 mod bounded;
+#[path = "support/close_code.rs"]
+mod close_code;
 #[path = "support/frames.rs"]
 mod frames;
 #[path = "support/raw.rs"]
@@ -28,7 +30,8 @@ mod raw;
 mod recorder;
 
 use bounded::bounded;
-use frames::{close, close_code, frame, masked};
+use close_code::close_code;
+use frames::{close, frame, masked};
 use raw::{HANDSHAKE, Raw};
 use recorder::{Seen, recorder};
 

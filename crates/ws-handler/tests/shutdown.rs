@@ -23,6 +23,8 @@ use ws_handler::{
 mod bounded;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/close_code.rs"]
+mod close_code;
 #[path = "support/frames.rs"]
 mod frames;
 #[path = "support/raw.rs"]
@@ -34,7 +36,8 @@ mod talk;
 
 use bounded::bounded;
 use client::{Client, open};
-use frames::{close, close_code, frame, masked};
+use close_code::close_code;
+use frames::{close, frame, masked};
 use raw::{HANDSHAKE, Raw};
 use session::session;
 use talk::{hear, say};

@@ -57,17 +57,6 @@ pub(crate) async fn frame(raw: &mut Raw) -> (u8, Bytes) {
     (start[0], payload)
 }
 
-/// The next frame, which must be a Close: its code, 1005 if it has none.
-pub(crate) async fn close_code(raw: &mut Raw) -> u16 {
-    let (first, payload) = frame(raw).await;
-    assert_eq!(first, 0x88, "not a Close: {payload:?}");
-    match payload[..] {
-        [] => 1005,
-        [high, low, ..] => u16::from_be_bytes([high, low]),
-        [_] => panic!("a Close with half a code"),
-    }
-}
-
 /// Exactly as many bytes as asked for.
 pub(crate) async fn exactly(raw: &mut Raw, bytes: usize) -> Bytes {
     while raw.buffer.len() < bytes {

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use ws_handler::{Initiator, Message, Servlets, WebSocketFactoryBuilder};
 
 use crate::{
-    frames::{close, close_code, exactly, frame, masked},
+    close_code::close_code,
+    frames::{close, exactly, frame, masked},
     plain::plain,
     raw::{HANDSHAKE, Raw},
     recorder::{Log, Seen, recorder},
