@@ -2,7 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 use ws_factory::{Bytes, Policy, Role};
 
 use crate::{
@@ -291,4 +291,34 @@ async fn ping_interval_of_nothing_is_a_millisecond() {
     let first = Bytes::from(peer.recv().await);
 
     assert!(first.starts_with(b"ping"));
+}
+
+/// Hostile input T9: a process that was stopped finds all of its deadlines past, and what its peers
+/// sent meanwhile in their sockets; that comes first.
+#[tokio::test(start_paused = true)]
+async fn stopped_process_takes_no_peer_for_dead_that_has_answered() {
+    let policy = Policy::default()
+        .with_idle_timeout(Some(30 * SECOND))
+        .with_ping_interval(Some(20 * SECOND))
+        .with_pong_deadline(Some(5 * SECOND));
+    let mut sessions = Vec::new();
+    for _ in 0..100 {
+        sessions.push(serve(policy.clone(), Recorder::new(&Log::default())));
+    }
+    for (peer, ..) in &mut sessions {
+        peer.recv().await;
+    }
+
+    for (peer, ..) in &mut sessions {
+        peer.send(PONG, 1_u64.to_be_bytes()).await;
+    }
+    advance(60 * SECOND).await;
+    for (peer, session, _) in &mut sessions {
+        let ping = peer.recv().await;
+        let next = timeout(SECOND / 1000, peer.recv()).await;
+
+        assert!(session.is_open(), "{:?}", session.close_event());
+        assert!(ping.starts_with("ping"), "{ping}");
+        assert!(next.is_err(), "one Ping for all that were missed");
+    }
 }

@@ -31,7 +31,11 @@ mod splitting;
 
 mod flooding;
 
+mod unread;
+
 mod deadlines;
+
+mod changing;
 
 // The end.
 mod closing;
@@ -44,6 +48,8 @@ mod application_faults;
 
 mod dropping;
 
+mod misuse;
+
 // Many.
 mod groups;
 
@@ -54,3 +60,6 @@ mod waiting;
 mod topics;
 
 mod many_members;
+
+// Anything.
+mod schedules;
