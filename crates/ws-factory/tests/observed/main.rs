@@ -21,3 +21,5 @@ mod exported;
 
 // What is left.
 mod leaks;
+
+mod stopping;
