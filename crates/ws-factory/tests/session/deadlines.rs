@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use ws_factory::{Bytes, Policy, Role};
 
 use crate::{
-    peer::{CLOSE, PONG, TEXT, close, run, serve},
+    peer::{CLOSE, MORE, PONG, TEXT, close, frame, run, serve},
     recorder::{Log, Recorder, Told, ending},
 };
 
@@ -51,14 +51,19 @@ async fn what_is_sent_or_received_puts_idle_off() {
     assert_eq!(start.elapsed().as_secs(), 100);
 }
 
-/// Hostile input T6.
+/// Hostile inputs T6 and L5.
 #[tokio::test(start_paused = true)]
-async fn half_a_frame_and_silence_is_idle() {
-    let (mut peer, ..) = serve(Policy::default(), Recorder::new(&Log::default()));
+async fn half_a_frame_or_half_a_message_and_silence_is_idle() {
+    let half_a_message = frame(Role::Server, TEXT & MORE, b"half");
+    for bytes in [&b"\x81\x85\x37"[..], &half_a_message] {
+        let log = Log::default();
+        let (mut peer, ..) = serve(Policy::default(), Recorder::new(&log));
 
-    peer.send_bytes(b"\x81\x85\x37").await;
+        peer.send_bytes(bytes).await;
 
-    assert_eq!(peer.recv().await, "close 1001 idle timeout");
+        assert_eq!(peer.rest().await, ["close 1001 idle timeout", "end"]);
+        assert_eq!(log.lines()[..2], ["connect", "error: idle timeout"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,36 @@ async fn ping_flood_of_a_peer_that_reads_is_answered_to_the_last() {
     assert_eq!(pongs(&mut peer).await.len(), 5000);
 }
 
+/// Hostile input R2: between two floods a neighbour has its turn, whenever it has something to do.
+#[tokio::test(start_paused = true)]
+async fn neighbour_of_a_ping_flood_waits_for_a_turn_of_it_at_most() {
+    const ROUNDS: u64 = 100;
+    /// As many events as a turn has.
+    const TURN: u64 = 256;
+    let floods = [(); 2].map(|()| flood(PING, from_fn(|_, _| async { Ok(()) })));
+    let echo = from_fn(|session: Session, message| async move {
+        session.send(message).await?;
+        Ok(())
+    });
+    let (mut peer, ..) = serve(Policy::default(), echo);
+
+    // A task as any other: the test itself is looked after less often.
+    let talking = tokio::spawn(async move {
+        for _ in 0..ROUNDS {
+            peer.send(TEXT, "hi").await;
+            assert_eq!(peer.recv().await, "text hi");
+        }
+    });
+    talking.await.unwrap();
+
+    for session in floods {
+        let pings = session.stats().pings_in();
+        assert!(pings > TURN, "it floods: {pings}");
+        // One turn until the echo is made and one until it is read, and as much before and after.
+        assert!(pings <= 4 * ROUNDS * TURN, "{pings} Pings");
+    }
+}
+
 /// Hostile inputs R3 and T7: an echo to a peer that reads nothing stops reading, and then ends.
 #[tokio::test(start_paused = true)]
 async fn echo_to_a_peer_that_reads_nothing_holds_no_more_than_its_outbox() {
