@@ -44,6 +44,13 @@ pub enum FrameAction {
 ///
 /// Implement the events as `async fn`.
 ///
+/// # Panics and blocking
+///
+/// An event that panics ends its own session with 1011, and no other; compiled with
+/// `panic = "abort"` it ends the process. An event that blocks takes one thread of the runtime
+/// away from the other sessions, and its own session answers no Ping meanwhile: what blocks or
+/// computes for long belongs into `tokio::task::spawn_blocking`.
+///
 /// # Cancel safety
 ///
 /// An event's future is dropped before it is ready in three cases: `on_connect` past
