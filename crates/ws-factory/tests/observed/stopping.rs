@@ -47,7 +47,7 @@ impl Endpoint for Member {
 
     async fn on_message(&mut self, session: &Session, message: Message) -> EventResult {
         self.seen += 1;
-        if self.seen % 100 == 0 {
+        if self.seen.is_multiple_of(100) {
             self.group.broadcast("to all");
             self.topics.broadcast("all", "to all");
         }

@@ -134,6 +134,9 @@ async fn flood(peer: &mut Peer, session: &Session, unit: &[u8]) -> usize {
     taken
 }
 
+/// Whom the peer floods, with what once, and then with what again and again.
+type Row<'a> = (&'static str, (Peer, Session), &'a [u8], &'a [u8]);
+
 /// Hostile inputs R3 and L4: the flood of anything that is answered stops.
 #[tokio::test(start_paused = true)]
 async fn flood_that_is_answered_stops_whatever_kind_of_endpoint_answers() {
@@ -142,7 +145,7 @@ async fn flood_that_is_answered_stops_whatever_kind_of_endpoint_answers() {
     let fragment = frame(Role::Server, BINARY & MORE, b"x");
     let next = frame(Role::Server, CONTINUATION & MORE, b"x");
     let of_parts = policy().with_max_message_bytes(1 << 30);
-    let rows: [(&str, (Peer, Session), &[u8], &[u8]); 8] = [
+    let rows: [Row<'_>; 8] = [
         ("messages", narrow(Messages, policy()), b"", &message),
         ("empty messages", narrow(Messages, policy()), b"", &empty),
         ("prepared", narrow(Encoded, policy()), b"", &message),
