@@ -40,6 +40,7 @@ pub fn encode_masked(frame: &Frame, key: [u8; 4], out: &mut BytesMut) {
 }
 
 /// Writes a header, with `key` if the payload that follows will be masked.
+#[inline]
 pub fn encode_header(header: &FrameHeader, key: Option<[u8; 4]>, out: &mut BytesMut) {
     let first = u8::from(header.fin) << 7 | header.reserved.bits() << 4 | header.opcode.bits();
     let masked = u8::from(key.is_some()) << 7;

@@ -59,7 +59,8 @@ pub(crate) struct Link {
     unflushed: bool,
     /// Whether the last read was of the rest of a large message.
     large: bool,
-    /// Whether the last read left nothing in the socket.
+    /// Whether a read is likely to find nothing: the last one left nothing in the socket, and
+    /// nobody has woken the task to read since.
     drained: bool,
     /// Who is woken for what is queued while the task sleeps.
     waker: Waker,
@@ -154,7 +155,41 @@ impl Link {
     }
 
     /// Writes what there is. Pending while the socket takes no more of it.
+    ///
+    /// Mostly that is a few small messages, which the socket takes in one call: for them this is
+    /// the short way, half of the instructions of the other.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if !self.behind
+            && self.wire.is_empty()
+            && let Some((batch, data)) = self.session.outbox().take_small(self.session.meter())
+        {
+            let written = match Pin::new(&mut self.io).poll_write(cx, &data) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => 0,
+            };
+            if written > 0 {
+                self.unflushed = self.io.buffers();
+                self.clocks.wrote(self.policy.close_timeout());
+            }
+            if written == data.len() {
+                buffers::recycle(data);
+                self.batch = 0;
+                self.session.outbox().wrote(batch);
+                if !self.unflushed {
+                    return Poll::Ready(Ok(()));
+                }
+            } else {
+                self.wire.go_on(data, written);
+                self.batch = batch;
+            }
+        }
+        self.poll_flush_all(cx)
+    }
+
+    /// Whatever there is to write, in as many calls as it takes. Apart, so that the short way need
+    /// not make room for this one's variables.
+    #[inline(never)]
+    fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             if self.behind || self.session.outbox().has_news() {
                 self.exchange()?;
@@ -330,10 +365,11 @@ impl Link {
                 (read, event)
             }
             None => {
-                if self.drained {
-                    // Most often nothing more has come, and this is all that it takes to be woken
-                    // when it has.
-                    ready!(self.io.poll_read_ready(cx))?;
+                // Most often nothing more has come, and this is all that it takes to be woken when
+                // it has. Woken after that it reads at once: 100 instructions less.
+                if self.drained && self.io.poll_read_ready(cx)?.is_pending() {
+                    self.drained = self.turn.bytes == 0;
+                    return Poll::Pending;
                 }
                 // One large message is likely to follow another: what is read with its header has
                 // to be copied, the rest has not.
@@ -342,7 +378,10 @@ impl Link {
                 } else {
                     most
                 };
-                let bytes = ready!(poll_read_scratch(cx, &mut self.io, most))?;
+                let Poll::Ready(bytes) = poll_read_scratch(cx, &mut self.io, most)? else {
+                    self.drained = true;
+                    return Poll::Pending;
+                };
                 self.large = false;
                 let read = bytes.len();
                 self.drained = read < most;

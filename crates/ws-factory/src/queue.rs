@@ -144,6 +144,16 @@ impl Queue {
             || self.anew.as_ref().is_some_and(|anew| !anew.is_empty())
     }
 
+    /// Whether there are only small messages, in their wire form, and nothing else is to be done.
+    pub(crate) fn holds_only_small(&self) -> bool {
+        !self.tail.is_empty()
+            && self.chunks.is_empty()
+            && self.anew.is_none()
+            && self.control.is_empty()
+            && self.phase == Phase::Open
+            && self.policy.is_none()
+    }
+
     pub(crate) fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
         if self.phase != Phase::Open {
             Admission::Closed

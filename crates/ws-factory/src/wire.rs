@@ -113,6 +113,12 @@ impl Wire {
         self.pong.take().map(|pong| *pong)
     }
 
+    /// Goes on with data of which the socket has taken some, or none, while this was empty.
+    pub(crate) fn go_on(&mut self, data: BytesMut, written: usize) {
+        self.tail = data;
+        self.advance(written);
+    }
+
     /// Writes as much as the socket takes in one call; returns how much that was.
     pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,

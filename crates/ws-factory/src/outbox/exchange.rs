@@ -113,6 +113,21 @@ impl Outbox {
         orders
     }
 
+    /// Takes what waits, and the number of the batch, if that is small messages in their wire form
+    /// and there is nothing else to do: nearly always. Otherwise nothing has happened, and
+    /// [`Self::exchange`] says what there is.
+    ///
+    /// For when the wire is empty.
+    pub(crate) fn take_small(&self, meter: &Meter) -> Option<(u64, BytesMut)> {
+        let mut queue = self.lock();
+        if !queue.holds_only_small() || self.is_aborted() {
+            return None;
+        }
+        meter.waited(queue.total());
+        self.news.store(false, Ordering::Relaxed);
+        Some((queue.take_batch(meter), std::mem::take(&mut queue.tail)))
+    }
+
     /// Takes what is to be written anew, all of it.
     pub(crate) fn take_anew(&self, meter: &Meter) -> Anew {
         let mut queue = self.lock();
