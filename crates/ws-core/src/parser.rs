@@ -66,7 +66,7 @@ pub struct Parser {
     head: [u8; MAX_HEADER_BYTES],
     head_len: u8,
     /// The first bytes of a control frame's payload that was cut by the end of a read.
-    control: BytesMut,
+    control: Option<Box<BytesMut>>,
 }
 
 /// A frame whose header has been read.
@@ -90,7 +90,7 @@ impl Parser {
             frame: None,
             head: [0; MAX_HEADER_BYTES],
             head_len: 0,
-            control: BytesMut::new(),
+            control: None,
         }
     }
 
@@ -361,18 +361,21 @@ impl Parser {
     fn take_control(&mut self, frame: OpenFrame, input: &mut BytesMut) -> Parsed {
         // Cannot truncate: at most 125.
         let len = frame.header.payload_len as usize;
-        let missing = len - self.control.len();
+        let missing = len - self.control.as_ref().map_or(0, |begun| begun.len());
         if input.len() < missing {
-            self.control.extend_from_slice(input);
+            self.control
+                .get_or_insert_default()
+                .extend_from_slice(input);
             input.clear();
             return Parsed::NeedInput;
         }
 
-        let mut payload = if self.control.is_empty() {
-            input.split_to(len)
-        } else {
-            self.control.extend_from_slice(&input.split_to(missing));
-            std::mem::take(&mut self.control)
+        let mut payload = match self.control.take() {
+            None => input.split_to(len),
+            Some(mut begun) => {
+                begun.extend_from_slice(&input.split_to(missing));
+                *begun
+            }
         };
         mask::apply(&mut payload, frame.key, 0);
         self.frame = None;

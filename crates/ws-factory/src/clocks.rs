@@ -28,7 +28,8 @@ pub(crate) struct Clocks {
     close_at: Option<Instant>,
     /// When the running event has to be over.
     event_at: Option<Instant>,
-    pings: Pings,
+    /// Where Pings are sent; for the others that is 40 bytes less.
+    pings: Option<Box<Pings>>,
     /// Since when an event runs: the peer's clocks stand still meanwhile.
     handling_since: Option<Instant>,
     /// For whom the timer is set, while no deadline has come nearer than it was then.
@@ -67,6 +68,17 @@ pub(crate) enum Alarm {
     Event,
 }
 
+impl Pings {
+    const fn new(now: Instant) -> Self {
+        Self {
+            last_at: now,
+            sent: 0,
+            answered: 0,
+            pong_due: None,
+        }
+    }
+}
+
 impl Clocks {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
@@ -77,12 +89,7 @@ impl Clocks {
             blocked_since: None,
             close_at: None,
             event_at: None,
-            pings: Pings {
-                last_at: now,
-                sent: 0,
-                answered: 0,
-                pong_due: None,
-            },
+            pings: None,
             handling_since: None,
             armed: None,
         }
@@ -140,31 +147,35 @@ impl Clocks {
     pub(crate) fn ping_sent(&mut self, policy: &Policy) -> [u8; 8] {
         let now = Instant::now();
         self.rearm();
-        self.pings.last_at = now;
-        self.pings.sent += 1;
-        if self.pings.pong_due.is_none() {
-            self.pings.pong_due = policy
+        let pings = self.pings.get_or_insert_with(|| Box::new(Pings::new(now)));
+        pings.last_at = now;
+        pings.sent += 1;
+        if pings.pong_due.is_none() {
+            pings.pong_due = policy
                 .pong_deadline()
                 .and_then(|limit| now.checked_add(limit));
         }
-        self.pings.sent.to_be_bytes()
+        pings.sent.to_be_bytes()
     }
 
     /// A Ping would not leave now; it is due again an interval later.
     pub(crate) fn ping_skipped(&mut self) {
-        self.pings.last_at = Instant::now();
+        if let Some(pings) = &mut self.pings {
+            pings.last_at = Instant::now();
+        }
     }
 
     /// A Pong arrived; returns the round-trip time if it answers the last Ping. An answer to an
     /// earlier one, from a peer further away than the interval, shows as well that it lives.
     pub(crate) fn pong_received(&mut self, payload: &[u8]) -> Option<Duration> {
         let number = u64::from_be_bytes(payload.try_into().ok()?);
-        if number <= self.pings.answered || number > self.pings.sent {
+        let pings = self.pings.as_mut()?;
+        if number <= pings.answered || number > pings.sent {
             return None;
         }
-        self.pings.answered = number;
-        self.pings.pong_due = None;
-        (number == self.pings.sent).then(|| self.pings.last_at.elapsed())
+        pings.answered = number;
+        pings.pong_due = None;
+        (number == pings.sent).then(|| pings.last_at.elapsed())
     }
 
     /// Resolves when the next deadline has come.
@@ -180,6 +191,9 @@ impl Clocks {
         loop {
             let now = Instant::now();
             self.account(now, waiting);
+            if self.pings.is_none() && policy.ping_interval().is_some() {
+                self.pings = Some(Box::new(Pings::new(now)));
+            }
             self.armed = Some(waiting);
             let Some((at, alarm)) = self.next(policy, waiting) else {
                 return Poll::Pending;
@@ -225,7 +239,13 @@ impl Clocks {
             Waiting::Peer => {
                 if let Some(since) = self.handling_since.take() {
                     self.last_activity = now;
-                    self.pings.pong_due = self.pings.pong_due.map(|due| due + (now - since));
+                    if let Some(Pings {
+                        pong_due: Some(due),
+                        ..
+                    }) = self.pings.as_deref_mut()
+                    {
+                        *due += now - since;
+                    }
                 }
             }
         }
@@ -238,6 +258,7 @@ impl Clocks {
         let after = |since: Option<Instant>, limit: Option<Duration>| since?.checked_add(limit?);
         let open = self.close_at.is_none().then_some(());
         let peer = open.filter(|()| waiting == Waiting::Peer);
+        let pings = self.pings.as_deref();
         [
             (self.event_at, Alarm::Event),
             (self.close_at, Alarm::Close),
@@ -245,13 +266,19 @@ impl Clocks {
                 after(self.blocked_since, policy.write_deadline()),
                 Alarm::Write,
             ),
-            (peer.and(self.pings.pong_due), Alarm::Pong),
+            (
+                peer.and(pings).and_then(|pings| pings.pong_due),
+                Alarm::Pong,
+            ),
             (
                 after(peer.and(Some(self.last_activity)), policy.idle_timeout()),
                 Alarm::Idle,
             ),
             (
-                after(open.and(Some(self.pings.last_at)), policy.ping_interval()),
+                after(
+                    open.and(pings).map(|pings| pings.last_at),
+                    policy.ping_interval(),
+                ),
                 Alarm::Ping,
             ),
         ]

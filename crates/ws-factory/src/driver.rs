@@ -99,24 +99,49 @@ impl<E: Endpoint> Driver<E> {
 
     /// One event after the other, until there is an end.
     async fn live(&mut self) -> Box<Stop> {
+        loop {
+            let served = 'served: {
+                let Self {
+                    endpoint,
+                    session,
+                    link,
+                } = &mut *self;
+                // Messages apart, and awaited where there is no event any more: what is held while
+                // `on_message` runs is room in every session, and so it is less by 48 bytes.
+                let other = 'other: {
+                    let message = match poll_fn(|cx| link.poll_wanted(cx)).await {
+                        Ok(Event::Message(message)) => message,
+                        Ok(event) => break 'other event,
+                        Err(stop) => return stop,
+                    };
+                    let message = link.serve(|| endpoint.on_message(session, message));
+                    break 'served message.await;
+                };
+                self.serve_other(other).await
+            };
+            if let Err(stop) = served {
+                return stop;
+            }
+        }
+    }
+
+    /// An event that is no message.
+    fn serve_other(
+        &mut self,
+        event: Event,
+    ) -> impl Future<Output = Result<Option<()>, Box<Stop>>> + Send {
         let Self {
             endpoint,
             session,
             link,
         } = self;
-        loop {
-            let event = match poll_fn(|cx| link.poll_event(cx)).await {
-                Ok(event) => event,
-                Err(stop) => return stop,
-            };
-            if link.discards && is_data(&event) {
-                continue;
-            }
-            let served = match event {
-                Event::Message(message) => {
-                    link.serve(|| endpoint.on_message(session, message)).await
+        // Not an `async fn`: that would hold the event twice.
+        async move {
+            match event {
+                // Boxed: its room would be in every session, for few messages that are large.
+                Event::Partial(part) if E::STREAM => {
+                    Box::pin(stream(endpoint, session, link, part)).await
                 }
-                Event::Partial(part) if E::STREAM => stream(endpoint, session, link, part).await,
                 Event::Partial(part) => link.serve(|| endpoint.on_partial(session, part)).await,
                 Event::Frame(frame) => {
                     match link.serve(|| endpoint.on_frame(session, &frame)).await {
@@ -129,9 +154,6 @@ impl<E: Endpoint> Driver<E> {
                 Event::Close(close) => Err(link.closed_by_peer(close)),
                 // What else there may come to be is for nobody yet.
                 _ => Ok(None),
-            };
-            if let Err(stop) = served {
-                return stop;
             }
         }
     }
@@ -203,13 +225,23 @@ impl Link {
         Err(self.failed(SessionError::Endpoint(error)))
     }
 
+    /// The next event that the endpoint wants.
+    fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Box<Stop>>> {
+        loop {
+            let event = ready!(self.poll_event(cx));
+            if !self.discards || !event.as_ref().is_ok_and(is_data) {
+                return Poll::Ready(event);
+            }
+        }
+    }
+
     /// The next event for the endpoint.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Box<Stop>>> {
         self.session.outbox().unpark();
         if self.session.outbox().is_aborted() {
             return Poll::Ready(Err(self.stopped(SessionError::Aborted.into())));
         }
-        if let Some(event) = self.ahead.pop_front() {
+        if let Some(event) = self.ahead.as_mut().and_then(|ahead| ahead.pop_front()) {
             return Poll::Ready(Ok(event));
         }
         if let Some(stop) = self.stop.take() {
@@ -411,10 +443,11 @@ impl Link {
         if let Some(close) = closes {
             self.stop_after_event(End::PeerClosed(close));
         }
-        if self.ahead.len() == MAX_WAITING_CONTROLS {
-            self.ahead.pop_front();
+        let ahead = self.ahead.get_or_insert_default();
+        if ahead.len() == MAX_WAITING_CONTROLS {
+            ahead.pop_front();
         }
-        self.ahead.push_back(event);
+        ahead.push_back(event);
     }
 
     /// What comes of a frame that the endpoint has seen: the event that it completes is next,
@@ -430,7 +463,7 @@ impl Link {
             false => self.connection.resume(frame),
         };
         match completed {
-            Ok(Some(event)) => self.ahead.push_front(event),
+            Ok(Some(event)) => self.ahead.get_or_insert_default().push_front(event),
             Ok(None) => {}
             Err(error) => return Err(self.stopped(error.into())),
         }

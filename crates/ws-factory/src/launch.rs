@@ -9,12 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tracing::Instrument;
 use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
 
 use crate::{
     Endpoint, Policy, RequestSnapshot, Session, Transport, buffers, driver::Driver, link::Link,
-    queue::Encoding, sessions::Registration, tally::Meter, upgrade::PendingUpgrade,
+    queue::Encoding, sessions::Registration, tally::Meter, trace::InSpan, upgrade::PendingUpgrade,
 };
 
 /// An accepted handshake whose connection is yet to come.
@@ -233,13 +232,12 @@ impl Established {
             self.keys,
             registration,
         );
-        Driver {
+        let driver = Driver {
             endpoint,
             session,
             link,
-        }
-        .run()
-        .instrument(span)
+        };
+        InSpan::new(span, driver.run())
     }
 }
 

@@ -43,7 +43,11 @@ pub(crate) struct Link {
     role: Role,
     /// What the endpoint sees before anything that is still to be parsed: control frames that came
     /// while an event was running, and what a frame completed.
-    pub(crate) ahead: VecDeque<Event>,
+    #[expect(
+        clippy::box_collection,
+        reason = "mostly there is none, and that takes a word"
+    )]
+    pub(crate) ahead: Option<Box<VecDeque<Event>>>,
     /// The message that a running event reads.
     pub(crate) feed: Option<Feed>,
     /// The end that was met while an event was running.
@@ -95,7 +99,7 @@ impl Link {
             clocks: Clocks::new(),
             keys,
             role,
-            ahead: VecDeque::new(),
+            ahead: None,
             feed: None,
             stop: None,
             discards: false,

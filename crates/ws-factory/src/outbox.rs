@@ -274,7 +274,7 @@ impl Outbox {
         queue.in_flight = Load::default();
         queue.droppable = None;
         queue.chunks = VecDeque::new();
-        queue.anew = queue.anew.take().map(|_| VecDeque::new());
+        queue.anew = queue.anew.take().map(|_| Box::default());
         buffers::recycle(std::mem::take(&mut queue.tail));
         buffers::recycle(std::mem::take(&mut queue.control));
         drop(queue);

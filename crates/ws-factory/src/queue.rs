@@ -16,7 +16,11 @@ pub(crate) struct Queue {
     pub(crate) tail: BytesMut,
     /// What goes before the tail, in the place of `chunks`, where plain frames are not what the
     /// wire gets.
-    pub(crate) anew: Option<VecDeque<Outgoing>>,
+    #[expect(
+        clippy::box_collection,
+        reason = "mostly there is none, and that takes a word"
+    )]
+    pub(crate) anew: Option<Box<VecDeque<Outgoing>>>,
     pub(crate) control: BytesMut,
     /// What may give way to something newer; none for most.
     pub(crate) droppable: Option<Box<Droppable>>,
@@ -39,7 +43,7 @@ pub(crate) struct Queue {
     /// How many of the messages that wait here are frames that do not end one.
     pub(crate) unfinished: usize,
     /// How many Pings and Pongs wait here.
-    pub(crate) controls: (usize, usize),
+    pub(crate) controls: (u32, u32),
     /// How many batches the driver has taken.
     pub(crate) taken: u64,
 }
@@ -99,7 +103,7 @@ impl Queue {
         Self {
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
-            anew: (encoding == Encoding::Anew).then(VecDeque::new),
+            anew: (encoding == Encoding::Anew).then(Box::default),
             control: BytesMut::new(),
             droppable: None,
             waiting: Load::default(),

@@ -164,8 +164,14 @@ impl fmt::Debug for Roster {
 pub(crate) struct Joined(Mutex<Groups>);
 
 enum Groups {
+    /// None yet, as for most.
+    None,
     /// By address, which is unique as long as the group is not freed; this list keeps it from that.
-    Open(BTreeMap<usize, Weak<Roster>>),
+    #[expect(
+        clippy::box_collection,
+        reason = "mostly there is none, and that takes a word"
+    )]
+    Open(Box<BTreeMap<usize, Weak<Roster>>>),
     /// The session is over, and joins no more.
     Over,
 }
@@ -173,13 +179,15 @@ enum Groups {
 impl Joined {
     /// Adds a group; false if the session is over.
     fn add(&self, roster: &Arc<Roster>) -> bool {
-        match &mut *self.lock() {
-            Groups::Open(groups) => {
-                groups.insert(Arc::as_ptr(roster).addr(), Arc::downgrade(roster));
-                true
-            }
-            Groups::Over => false,
+        let mut joined = self.lock();
+        if matches!(&*joined, Groups::None) {
+            *joined = Groups::Open(Box::default());
         }
+        let Groups::Open(groups) = &mut *joined else {
+            return false;
+        };
+        groups.insert(Arc::as_ptr(roster).addr(), Arc::downgrade(roster));
+        true
     }
 
     fn forget(&self, roster: &Roster) {
@@ -205,7 +213,7 @@ impl Joined {
 
 impl Default for Joined {
     fn default() -> Self {
-        Self(Mutex::new(Groups::Open(BTreeMap::new())))
+        Self(Mutex::new(Groups::None))
     }
 }
 

@@ -138,14 +138,15 @@ impl Session {
     ///
     /// As [`Self::send_text`].
     pub async fn send(&self, message: Message) -> Result<(), SendError> {
-        match self.0.outbox.try_message(message) {
-            // Boxed, so that the future of who finds room is small: it is a part of that of every
-            // event that sends.
+        // Boxed, so that the future of who finds room is small: it is a part of that of every
+        // event that sends. And awaited below, where the outcome is not held any more: 40 bytes.
+        let queued = match self.0.outbox.try_message(message) {
             Err(SendError::Full(message)) => {
-                Box::pin(self.0.outbox.when_room(message, Outbox::try_message)).await
+                Box::pin(self.0.outbox.when_room(message, Outbox::try_message))
             }
-            outcome => outcome,
-        }
+            outcome => return outcome,
+        };
+        queued.await
     }
 
     /// Queues a message that was encoded before, in the frames that it has.

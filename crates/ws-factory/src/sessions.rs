@@ -90,6 +90,9 @@ const HANDSHAKES_RETRY: Duration = Duration::from_secs(1);
 /// What is said of a shutdown that never cuts.
 const SHUTDOWN_RETRY: Duration = Duration::from_secs(60);
 
+/// Where nobody listens.
+static NO_SPAN: Span = Span::none();
+
 impl Sessions {
     pub(crate) fn new(listeners: Listeners) -> Self {
         Self {
@@ -248,7 +251,7 @@ struct Admitted {
 #[derive(Debug)]
 struct Live {
     session: Session,
-    span: Span,
+    span: Option<Arc<Span>>,
     since: Instant,
 }
 
@@ -269,14 +272,15 @@ impl Registration {
     }
 
     /// The connection is up: the session joins the live set. Returns the span that it lives in.
-    pub(crate) fn connected(&mut self, session: &Session) -> Span {
-        let span = trace::session(session, self.route.take().as_ref());
+    pub(crate) fn connected(&mut self, session: &Session) -> Option<Arc<Span>> {
+        let shared = trace::session(session, self.route.take().as_ref());
         self.live = Some(Live {
             session: session.clone(),
-            span: span.clone(),
+            span: shared.clone(),
             since: Instant::now(),
         });
-        trace::opened(&span);
+        let span = shared.as_deref().unwrap_or(&NO_SPAN);
+        trace::opened(span);
         if let Some(Admitted { sessions, place }) = &mut self.admitted {
             sessions.places.connected(place);
             sessions.counters.opened();
@@ -290,7 +294,7 @@ impl Registration {
                 session.abort();
             }
         }
-        span
+        shared
     }
 
     /// The session is over: it leaves the live set, and whoever waits for its end is told.
@@ -303,6 +307,7 @@ impl Registration {
         else {
             return;
         };
+        let span = span.as_deref().unwrap_or(&NO_SPAN);
         let lasted = since.elapsed();
         if let Some(sessions) = self.sessions() {
             let _leaving = sessions.counters.leaving();
@@ -311,7 +316,7 @@ impl Registration {
             sessions.counters.closed(&event, lasted);
         }
         session.end(event.clone());
-        trace::closed(&span, &event, lasted);
+        trace::closed(span, &event, lasted);
         if let Some(sessions) = self.sessions() {
             span.in_scope(|| sessions.listeners.closed(&session, &event));
         }

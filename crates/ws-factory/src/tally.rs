@@ -127,9 +127,9 @@ impl Meter {
     }
 
     /// The Pings and Pongs that the driver took from the outbox.
-    pub(crate) fn took_controls(&self, (pings, pongs): (usize, usize)) {
-        self.add(Count::PingsOut, pings);
-        self.add(Count::PongsOut, pongs);
+    pub(crate) fn took_controls(&self, (pings, pongs): (u32, u32)) {
+        self.add(Count::PingsOut, pings as usize);
+        self.add(Count::PongsOut, pongs as usize);
     }
 
     /// How much has waited in the outbox.

@@ -5,10 +5,14 @@
 
 use std::{
     error::Error,
-    sync::{Mutex, PoisonError},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tracing::{Span, field};
 
@@ -21,10 +25,13 @@ const TARGET: &str = "ws_factory::session";
 const HANDSHAKE: &str = "ws_factory::handshake";
 
 /// The span of a session: its task is in it whenever it runs, so what handlers tell is, too.
-pub(crate) fn session(session: &Session, route: Option<&RoutePattern>) -> Span {
+///
+/// `None` where nobody listens: then it takes a word in the task and in the registration, in the
+/// place of the 40 bytes of a span in each.
+pub(crate) fn session(session: &Session, route: Option<&RoutePattern>) -> Option<Arc<Span>> {
     let request = session.request();
     // Where nobody listens, the request is not looked through.
-    tracing::info_span!(
+    let span = tracing::info_span!(
         target: TARGET,
         "session",
         id = session.id().get(),
@@ -35,7 +42,47 @@ pub(crate) fn session(session: &Session, route: Option<&RoutePattern>) -> Span {
         initiator = field::Empty,
         clean = field::Empty,
         duration_ms = field::Empty,
-    )
+    );
+    (!span.is_none()).then(|| Arc::new(span))
+}
+
+pin_project! {
+    /// A task that is in the span of its session whenever it runs, and when it is dropped.
+    pub(crate) struct InSpan<F> {
+        span: Option<Arc<Span>>,
+        // `None` only while it is dropped.
+        #[pin]
+        task: Option<F>,
+    }
+
+    impl<F> PinnedDrop for InSpan<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _entered = this.span.as_deref().map(Span::enter);
+            this.task.set(None);
+        }
+    }
+}
+
+impl<F> InSpan<F> {
+    pub(crate) const fn new(span: Option<Arc<Span>>, task: F) -> Self {
+        Self {
+            span,
+            task: Some(task),
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for InSpan<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let _entered = this.span.as_deref().map(Span::enter);
+        this.task
+            .as_pin_mut()
+            .map_or(Poll::Ready(()), |task| task.poll(cx))
+    }
 }
 
 pub(crate) fn opened(span: &Span) {

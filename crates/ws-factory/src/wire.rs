@@ -6,6 +6,7 @@
 //! reads costs one Pong.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
@@ -19,8 +20,13 @@ use ws_core::{Frame, generator};
 use crate::{buffers, queue::SHARED_PAYLOAD_BYTES};
 
 /// Frames in their wire form, not yet taken by the socket.
+///
+/// One word while there are none; room for them is the thread's.
 #[derive(Debug, Default)]
-pub(crate) struct Wire {
+pub(crate) struct Wire(Option<Box<Frames>>);
+
+#[derive(Debug, Default)]
+struct Frames {
     /// Whole control frames, or the rest of one that the socket has begun to take.
     control: BytesMut,
     /// Data: first the sealed chunks, then the tail.
@@ -37,71 +43,89 @@ pub(crate) struct Wire {
 /// How many pieces one write gathers: beyond this a system call costs less than the bookkeeping.
 const MAX_SLICES: usize = 32;
 
+/// How much room for frames a thread keeps: a session of its own needs it no longer than until the
+/// socket has taken them.
+const SPARE: usize = 8;
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "what is kept are the boxes")]
+    static SPARE_FRAMES: RefCell<Vec<Box<Frames>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Wire {
     /// Whether all data has been taken by the socket.
     pub(crate) fn data_is_gone(&self) -> bool {
-        self.chunks.is_empty() && self.tail.is_empty()
+        self.0.as_ref().is_none_or(|frames| frames.data_is_gone())
     }
 
     /// Whether everything has been taken by the socket.
     pub(crate) fn is_empty(&self) -> bool {
-        self.data_is_gone() && self.control.is_empty() && self.pong.is_none()
+        self.0.as_ref().is_none_or(|frames| frames.is_empty())
     }
 
     /// Whether there is room for the control frames that the application queued.
     pub(crate) fn takes_control(&self) -> bool {
-        self.control.is_empty()
+        self.0
+            .as_ref()
+            .is_none_or(|frames| frames.control.is_empty())
     }
 
     /// Takes over what was queued, by swapping buffers.
     pub(crate) fn swap_data(&mut self, chunks: &mut VecDeque<Bytes>, tail: &mut BytesMut) {
-        std::mem::swap(&mut self.chunks, chunks);
-        std::mem::swap(&mut self.tail, tail);
+        let frames = self.frames();
+        std::mem::swap(&mut frames.chunks, chunks);
+        std::mem::swap(&mut frames.tail, tail);
     }
 
     /// Takes over the control frames that were queued, by swapping buffers.
     pub(crate) fn swap_control(&mut self, control: &mut BytesMut) {
-        std::mem::swap(&mut self.control, control);
+        std::mem::swap(&mut self.frames().control, control);
     }
 
     /// The control frames that were just taken over, to write them anew.
     pub(crate) fn take_control(&mut self) -> Bytes {
-        std::mem::take(&mut self.control).freeze()
+        let frames = self.0.as_mut();
+        frames.map_or_else(Bytes::new, |frames| {
+            std::mem::take(&mut frames.control).freeze()
+        })
     }
 
     /// The end of the data, to write more to.
     pub(crate) fn data(&mut self) -> &mut BytesMut {
-        ensure(&mut self.tail)
+        ensure(&mut self.frames().tail)
     }
 
     /// Adds whole frames whose bytes others send, too.
-    pub(crate) fn put_shared(&mut self, frames: Bytes) {
-        if frames.len() < SHARED_PAYLOAD_BYTES {
-            return self.data().extend_from_slice(&frames);
+    pub(crate) fn put_shared(&mut self, shared: Bytes) {
+        if shared.len() < SHARED_PAYLOAD_BYTES {
+            return self.data().extend_from_slice(&shared);
         }
-        if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+        let frames = self.frames();
+        if !frames.tail.is_empty() {
+            frames.chunks.push_back(frames.tail.split().freeze());
         }
-        self.chunks.push_back(frames);
+        frames.chunks.push_back(shared);
     }
 
     /// The end of the control frames, to write more to.
     pub(crate) fn control(&mut self) -> &mut BytesMut {
-        ensure(&mut self.control)
+        ensure(&mut self.frames().control)
     }
 
     /// Whether a Pong should be written now; if not, it replaces the one that waits.
     pub(crate) fn admit_pong(&mut self, pong: Frame) -> Option<Frame> {
-        if self.blocked {
-            self.pong = Some(Box::new(pong));
-            return None;
+        match &mut self.0 {
+            Some(frames) if frames.blocked => {
+                frames.pong = Some(Box::new(pong));
+                None
+            }
+            _ => Some(pong),
         }
-        Some(pong)
     }
 
     /// The Pong that waited, once it can be written.
     pub(crate) fn waiting_pong(&mut self) -> Option<Frame> {
-        if self.control.is_empty() {
+        if self.takes_control() {
             self.take_pong()
         } else {
             None
@@ -110,17 +134,63 @@ impl Wire {
 
     /// The Pong that waited, which cannot wait any longer.
     pub(crate) fn take_pong(&mut self) -> Option<Frame> {
-        self.pong.take().map(|pong| *pong)
+        self.0.as_mut()?.pong.take().map(|pong| *pong)
     }
 
     /// Goes on with data of which the socket has taken some, or none, while this was empty.
     pub(crate) fn go_on(&mut self, data: BytesMut, written: usize) {
-        self.tail = data;
-        self.advance(written);
+        let frames = self.frames();
+        frames.tail = data;
+        frames.advance(written);
     }
 
     /// Writes as much as the socket takes in one call; returns how much that was.
     pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut W,
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.frames().poll_write(cx, io));
+        if self.is_empty() {
+            self.give_back();
+        }
+        Poll::Ready(written)
+    }
+
+    fn frames(&mut self) -> &mut Frames {
+        self.0.get_or_insert_with(|| {
+            let spare = SPARE_FRAMES.with_borrow_mut(Vec::pop);
+            spare.unwrap_or_default()
+        })
+    }
+
+    /// Gives the thread the room for frames back.
+    fn give_back(&mut self) {
+        let Some(mut frames) = self.0.take() else {
+            return;
+        };
+        // Whoever takes it next begins at the beginning of a frame.
+        frames.mid_frame = 0;
+        // A runtime that is dropped late in the life of a thread finds nothing to give it back to.
+        let _gone = SPARE_FRAMES.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE {
+                spare.push(frames);
+            }
+        });
+    }
+}
+
+impl Frames {
+    fn data_is_gone(&self) -> bool {
+        self.chunks.is_empty() && self.tail.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.data_is_gone() && self.control.is_empty() && self.pong.is_none()
+    }
+
+    fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut W,

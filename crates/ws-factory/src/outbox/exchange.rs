@@ -134,7 +134,11 @@ impl Outbox {
         queue.seal_anew();
         Anew {
             batch: queue.take_batch(meter),
-            items: queue.anew.as_mut().map(std::mem::take).unwrap_or_default(),
+            items: queue
+                .anew
+                .as_deref_mut()
+                .map(std::mem::take)
+                .unwrap_or_default(),
             spare: std::mem::take(&mut queue.tail),
         }
     }
