@@ -201,8 +201,11 @@ impl Frames {
             ready!(io.poll_write(cx, &self.tail))?
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = self.gather(&mut slices);
-            ready!(io.poll_write_vectored(cx, &slices[..count]))?
+            match self.gather(&mut slices) {
+                // A broadcast, most often; the call for one piece is the cheaper one.
+                1 => ready!(io.poll_write(cx, &slices[0]))?,
+                count => ready!(io.poll_write_vectored(cx, &slices[..count]))?,
+            }
         };
         self.blocked = false;
         if written == 0 {
