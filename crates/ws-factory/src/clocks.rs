@@ -79,6 +79,12 @@ impl Pings {
     }
 }
 
+/// How late a timer has to be found for the process not to have run.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How much longer a peer gets then.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Clocks {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
@@ -199,6 +205,9 @@ impl Clocks {
                 return Poll::Pending;
             };
             if at <= now {
+                if self.excuses(alarm, now, policy) {
+                    continue;
+                }
                 self.rearm();
                 return Poll::Ready(alarm);
             }
@@ -249,6 +258,33 @@ impl Clocks {
                 }
             }
         }
+    }
+
+    /// Whether a silence is not the peer's fault, since it was us who did not look for so long: the
+    /// process was stopped, or its thread blocked. What the peer sent meanwhile may be in a socket
+    /// that the runtime has not asked yet, so it gets a little longer.
+    fn excuses(&mut self, alarm: Alarm, now: Instant, policy: &Policy) -> bool {
+        let due = self.timer.as_ref().map(|timer| timer.deadline());
+        if due.is_none_or(|due| now.saturating_duration_since(due) < LATE) {
+            return false;
+        }
+        match alarm {
+            Alarm::Pong => {
+                let Some(pings) = &mut self.pings else {
+                    return false;
+                };
+                pings.pong_due = Some(now + GRACE);
+            }
+            Alarm::Idle => {
+                let timeout = policy.idle_timeout().unwrap_or_default();
+                let Some(active) = (now + GRACE).checked_sub(timeout) else {
+                    return false;
+                };
+                self.last_activity = active;
+            }
+            Alarm::Ping | Alarm::Write | Alarm::Close | Alarm::Event => return false,
+        }
+        true
     }
 
     fn next(&self, policy: &Policy, waiting: Waiting) -> Option<(Instant, Alarm)> {

@@ -327,3 +327,31 @@ async fn stopped_process_takes_no_peer_for_dead_that_has_answered() {
         assert!(next.is_err(), "one Ping for all that were missed");
     }
 }
+
+/// Hostile input T9, where the runtime has not yet learnt what is in the sockets.
+#[tokio::test(start_paused = true)]
+async fn deadline_that_is_found_long_past_is_put_off_for_a_second() {
+    let watched = || {
+        let policy = Policy::default()
+            .with_idle_timeout(Some(30 * SECOND))
+            .with_ping_interval(Some(20 * SECOND))
+            .with_pong_deadline(Some(5 * SECOND));
+        serve(policy, Recorder::new(&Log::default()))
+    };
+    let (mut late, late_session, _task) = watched();
+    let (_silent, silent_session, _other) = watched();
+    sleep(21 * SECOND).await;
+
+    advance(60 * SECOND).await;
+    sleep(SECOND / 2).await;
+    late.send(PONG, 1_u64.to_be_bytes()).await;
+    sleep(SECOND / 4).await;
+    assert!(late_session.is_open() && silent_session.is_open());
+    let start = Instant::now();
+    let event = silent_session.closed().await;
+
+    assert_eq!(ending(&event), "close 1006 by Local: no pong in time");
+    assert_eq!(start.elapsed(), SECOND / 4);
+    sleep(2 * SECOND).await;
+    assert!(late_session.is_open());
+}
