@@ -22,18 +22,24 @@ pub(crate) struct Clocks {
     /// Whether something was received or sent since the clock was last read.
     active: bool,
     last_activity: Instant,
-    /// Since when the socket has taken nothing of what is being written.
-    blocked_since: Option<Instant>,
-    /// When the closing handshake has to be over.
-    close_at: Option<Instant>,
-    /// When the running event has to be over.
-    event_at: Option<Instant>,
+    /// Mostly none of them runs, and that takes a word.
+    timeouts: Option<Box<Timeouts>>,
     /// Where Pings are sent; for the others that is 40 bytes less.
     pings: Option<Box<Pings>>,
     /// Since when an event runs: the peer's clocks stand still meanwhile.
     handling_since: Option<Instant>,
     /// For whom the timer is set, while no deadline has come nearer than it was then.
     armed: Option<Waiting>,
+}
+
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Timeouts {
+    /// Since when the socket has taken nothing of what is being written.
+    blocked_since: Option<Instant>,
+    /// When the closing handshake has to be over.
+    close_at: Option<Instant>,
+    /// When the running event has to be over.
+    event_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -92,9 +98,7 @@ impl Clocks {
             timer: None,
             active: false,
             last_activity: now,
-            blocked_since: None,
-            close_at: None,
-            event_at: None,
+            timeouts: None,
             pings: None,
             handling_since: None,
             armed: None,
@@ -116,16 +120,21 @@ impl Clocks {
     /// it: the peer could not answer yet.
     pub(crate) fn wrote(&mut self, close_timeout: Duration) {
         self.active = true;
-        self.blocked_since = None;
-        if self.close_at.take().is_some() {
-            self.closing(close_timeout);
+        let Some(timeouts) = &mut self.timeouts else {
+            return;
+        };
+        timeouts.blocked_since = None;
+        if timeouts.close_at.take().is_some() {
+            return self.closing(close_timeout);
         }
+        self.forget_timeouts();
     }
 
     /// The socket takes nothing.
     pub(crate) fn blocked(&mut self) {
-        if self.blocked_since.is_none() {
-            self.blocked_since = Some(Instant::now());
+        let timeouts = self.timeouts.get_or_insert_default();
+        if timeouts.blocked_since.is_none() {
+            timeouts.blocked_since = Some(Instant::now());
             self.rearm();
         }
     }
@@ -133,20 +142,30 @@ impl Clocks {
     /// Our Close is queued; the peer's is expected within `timeout`, counted from the last time
     /// that the socket took something.
     pub(crate) fn closing(&mut self, timeout: Duration) {
-        if self.close_at.is_none() {
-            self.close_at = Instant::now().checked_add(timeout);
+        let timeouts = self.timeouts.get_or_insert_default();
+        if timeouts.close_at.is_none() {
+            timeouts.close_at = Instant::now().checked_add(timeout);
             self.rearm();
         }
     }
 
     /// The running event may take `limit` from now on.
     pub(crate) fn limit_event(&mut self, limit: Duration) {
-        self.event_at = Instant::now().checked_add(limit);
+        self.timeouts.get_or_insert_default().event_at = Instant::now().checked_add(limit);
         self.rearm();
     }
 
-    pub(crate) const fn unlimit_event(&mut self) {
-        self.event_at = None;
+    pub(crate) fn unlimit_event(&mut self) {
+        if let Some(timeouts) = &mut self.timeouts {
+            timeouts.event_at = None;
+            self.forget_timeouts();
+        }
+    }
+
+    fn forget_timeouts(&mut self) {
+        if self.timeouts.as_deref() == Some(&Timeouts::default()) {
+            self.timeouts = None;
+        }
     }
 
     /// A Ping leaves; returns its payload.
@@ -288,20 +307,23 @@ impl Clocks {
     }
 
     fn next(&self, policy: &Policy, waiting: Waiting) -> Option<(Instant, Alarm)> {
+        let none = Timeouts::default();
+        let Timeouts {
+            blocked_since,
+            close_at,
+            event_at,
+        } = *self.timeouts.as_deref().unwrap_or(&none);
         if waiting == Waiting::LastEvent {
-            return self.event_at.map(|at| (at, Alarm::Event));
+            return event_at.map(|at| (at, Alarm::Event));
         }
         let after = |since: Option<Instant>, limit: Option<Duration>| since?.checked_add(limit?);
-        let open = self.close_at.is_none().then_some(());
+        let open = close_at.is_none().then_some(());
         let peer = open.filter(|()| waiting == Waiting::Peer);
         let pings = self.pings.as_deref();
         [
-            (self.event_at, Alarm::Event),
-            (self.close_at, Alarm::Close),
-            (
-                after(self.blocked_since, policy.write_deadline()),
-                Alarm::Write,
-            ),
+            (event_at, Alarm::Event),
+            (close_at, Alarm::Close),
+            (after(blocked_since, policy.write_deadline()), Alarm::Write),
             (
                 peer.and(pings).and_then(|pings| pings.pong_due),
                 Alarm::Pong,

@@ -45,7 +45,7 @@ pub(crate) struct Stop {
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     pub(crate) events: u32,
-    pub(crate) bytes: usize,
+    pub(crate) bytes: u32,
 }
 
 /// How many events one turn may have: about as many small messages as fit in a page, so that a
@@ -53,7 +53,7 @@ pub(crate) struct Turn {
 const TURN_EVENTS: u32 = 256;
 
 /// How much one turn may read, in bytes: sixteen full reads, for messages that are few and large.
-const TURN_BYTES: usize = 1 << 20;
+const TURN_BYTES: u32 = 1 << 20;
 
 /// How many control frames wait for the endpoint while an event runs; of more, the oldest are
 /// answered but not shown.
@@ -101,21 +101,18 @@ impl<E: Endpoint> Driver<E> {
     async fn live(&mut self) -> Box<Stop> {
         loop {
             let served = 'served: {
-                let Self {
-                    endpoint,
-                    session,
-                    link,
-                } = &mut *self;
                 // Messages apart, and awaited where there is no event any more: what is held while
                 // `on_message` runs is room in every session, and so it is less by 48 bytes.
                 let other = 'other: {
-                    let message = match poll_fn(|cx| link.poll_wanted(cx)).await {
+                    let message = match poll_fn(|cx| self.link.poll_wanted(cx)).await {
                         Ok(Event::Message(message)) => message,
                         Ok(event) => break 'other event,
                         Err(stop) => return stop,
                     };
-                    let message = link.serve(|| endpoint.on_message(session, message));
-                    break 'served message.await;
+                    let serving = self
+                        .link
+                        .serve(|| self.endpoint.on_message(&self.session, message));
+                    break 'served serving.await;
                 };
                 self.serve_other(other).await
             };

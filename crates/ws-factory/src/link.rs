@@ -396,7 +396,8 @@ impl Link {
         if read == 0 {
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
         }
-        self.turn.bytes += read;
+        // Cannot truncate: a turn ends long before.
+        self.turn.bytes += read as u32;
         self.clocks.touch();
         Poll::Ready(Ok(event))
     }

@@ -120,8 +120,7 @@ impl Sessions {
                 sessions: Arc::clone(self),
                 place,
             }),
-            route: request.extensions().get().cloned(),
-            live: None,
+            stage: Stage::Handshake(request.extensions().get().cloned()),
         };
         // Once more: a shutdown that began before the place was taken has not waited for it.
         self.check_going_on()?;
@@ -236,9 +235,16 @@ fn at_limit(reason: RefusalReason) -> Rejection {
 #[derive(Debug)]
 pub(crate) struct Registration {
     admitted: Option<Admitted>,
-    route: Option<RoutePattern>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not connected yet; by which route it came.
+    Handshake(Option<RoutePattern>),
     /// The session, from its connection to its end.
-    live: Option<Live>,
+    Live(Live),
+    Over,
 }
 
 /// Where a session is registered, and what it has taken there.
@@ -260,8 +266,7 @@ impl Registration {
     pub(crate) const fn none() -> Self {
         Self {
             admitted: None,
-            route: None,
-            live: None,
+            stage: Stage::Handshake(None),
         }
     }
 
@@ -273,8 +278,12 @@ impl Registration {
 
     /// The connection is up: the session joins the live set. Returns the span that it lives in.
     pub(crate) fn connected(&mut self, session: &Session) -> Option<Arc<Span>> {
-        let shared = trace::session(session, self.route.take().as_ref());
-        self.live = Some(Live {
+        let route = match &self.stage {
+            Stage::Handshake(route) => route.as_ref(),
+            Stage::Live(_) | Stage::Over => None,
+        };
+        let shared = trace::session(session, route);
+        self.stage = Stage::Live(Live {
             session: session.clone(),
             span: shared.clone(),
             since: Instant::now(),
@@ -299,14 +308,14 @@ impl Registration {
 
     /// The session is over: it leaves the live set, and whoever waits for its end is told.
     pub(crate) fn retire(&mut self, event: CloseEvent) {
-        let Some(Live {
+        let Stage::Live(live) = std::mem::replace(&mut self.stage, Stage::Over) else {
+            return;
+        };
+        let Live {
             session,
             span,
             since,
-        }) = self.live.take()
-        else {
-            return;
-        };
+        } = live;
         let span = span.as_deref().unwrap_or(&NO_SPAN);
         let lasted = since.elapsed();
         if let Some(sessions) = self.sessions() {
