@@ -167,7 +167,7 @@ impl Link {
             && self.wire.is_empty()
             && let Some((batch, data)) = self.session.outbox().take_small(self.session.meter())
         {
-            let written = match Pin::new(&mut self.io).poll_write(cx, &data) {
+            let written = match self.io.try_write(cx, &data) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => 0,
             };
@@ -476,6 +476,7 @@ fn event_len(event: &Event) -> usize {
 }
 
 /// Reads once, at most `most` bytes.
+#[inline]
 fn poll_read_scratch(
     cx: &mut Context<'_>,
     io: &mut Transport,
@@ -485,6 +486,7 @@ fn poll_read_scratch(
 }
 
 /// Reads at most `room` bytes straight behind what `buffer` holds.
+#[inline]
 fn poll_read_into(
     cx: &mut Context<'_>,
     io: &mut Transport,

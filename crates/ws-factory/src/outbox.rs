@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -41,14 +41,14 @@ pub(crate) struct Outbox {
     /// The last batch that was written, of those that the driver took.
     written: AtomicU64,
     /// How many wait for room, or for something to be written.
-    waiting: AtomicUsize,
+    waiting: AtomicU32,
     /// Tells all of them to look again, and everybody that the session is over. All: the first in
     /// line may be one that does not fit, or whose turn it is not.
     changed: Notify,
 }
 
 /// One who waits for a change, counted from before it looks to when it has seen enough.
-struct Waiter<'a>(&'a AtomicUsize);
+struct Waiter<'a>(&'a AtomicU32);
 
 impl Outbox {
     pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
@@ -58,7 +58,7 @@ impl Outbox {
             parked: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             written: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
+            waiting: AtomicU32::new(0),
             changed: Notify::new(),
         }
     }
@@ -126,7 +126,7 @@ impl Outbox {
         let len = frame.payload().len();
         let ends = frame.fin();
         self.push(frame, len, Queue::admits_part, |queue, frame| {
-            queue.unfinished += usize::from(!ends);
+            queue.unfinished += u32::from(!ends);
             queue.encode(&plain_header(&frame), frame.into_payload());
         })?;
         if ends {
@@ -144,10 +144,10 @@ impl Outbox {
     /// Queues a Ping or a Pong if there is room.
     pub(crate) fn try_control(&self, frame: Frame) -> Result<(), SendError<Frame>> {
         self.push(frame, 0, Queue::admits_control, |queue, frame| {
-            if queue.control.capacity() == 0 {
-                queue.control = buffers::write_buffer();
-            }
-            generator::encode_plain(&frame, &mut queue.control);
+            let control = queue
+                .control
+                .get_or_insert_with(|| Box::new(buffers::write_buffer()));
+            generator::encode_plain(&frame, control);
             match frame.opcode() {
                 OpCode::Ping => queue.controls.0 += 1,
                 _ => queue.controls.1 += 1,
@@ -276,7 +276,9 @@ impl Outbox {
         queue.chunks = VecDeque::new();
         queue.anew = queue.anew.take().map(|_| Box::default());
         buffers::recycle(std::mem::take(&mut queue.tail));
-        buffers::recycle(std::mem::take(&mut queue.control));
+        if let Some(control) = queue.control.take() {
+            buffers::recycle(*control);
+        }
         drop(queue);
         self.changed.notify_waiters();
     }
@@ -341,7 +343,7 @@ impl Outbox {
 }
 
 impl<'a> Waiter<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
+    fn new(waiting: &'a AtomicU32) -> Self {
         waiting.fetch_add(1, Ordering::SeqCst);
         Self(waiting)
     }
@@ -386,7 +388,7 @@ mod tests {
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
             assert_eq!(anew.is_none(), encoding == Encoding::Plain);
             let queue = outbox.lock();
-            assert_eq!((queue.tail.capacity(), queue.control.capacity()), (0, 0));
+            assert_eq!((queue.tail.capacity(), queue.control.is_none()), (0, true));
             assert!(!queue.holds_something());
         }
     }

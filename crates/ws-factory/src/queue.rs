@@ -21,7 +21,8 @@ pub(crate) struct Queue {
         reason = "mostly there is none, and that takes a word"
     )]
     pub(crate) anew: Option<Box<VecDeque<Outgoing>>>,
-    pub(crate) control: BytesMut,
+    /// Pings and Pongs; none for most.
+    pub(crate) control: Option<Box<BytesMut>>,
     /// What may give way to something newer; none for most.
     pub(crate) droppable: Option<Box<Droppable>>,
     /// What waits here, and what the driver has taken and not yet written.
@@ -41,7 +42,7 @@ pub(crate) struct Queue {
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) waker: Option<Waker>,
     /// How many of the messages that wait here are frames that do not end one.
-    pub(crate) unfinished: usize,
+    pub(crate) unfinished: u32,
     /// How many Pings and Pongs wait here.
     pub(crate) controls: (u32, u32),
     /// How many batches the driver has taken.
@@ -104,7 +105,7 @@ impl Queue {
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
             anew: (encoding == Encoding::Anew).then(Box::default),
-            control: BytesMut::new(),
+            control: None,
             droppable: None,
             waiting: Load::default(),
             in_flight: Load::default(),
@@ -153,7 +154,7 @@ impl Queue {
         !self.tail.is_empty()
             && self.chunks.is_empty()
             && self.anew.is_none()
-            && self.control.is_empty()
+            && self.control.is_none()
             && self.phase == Phase::Open
             && self.policy.is_none()
     }
@@ -200,8 +201,8 @@ impl Queue {
     pub(crate) fn admits_control(&self, frame: &Frame, _bytes: usize) -> Admission {
         if self.phase != Phase::Open {
             Admission::Closed
-        } else if !self.control.is_empty()
-            && self.control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES
+        } else if let Some(control) = &self.control
+            && control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES
         {
             Admission::Full
         } else {
@@ -210,7 +211,7 @@ impl Queue {
     }
 
     pub(crate) fn follow(&mut self, frame: &Frame) {
-        self.unfinished += usize::from(!frame.fin());
+        self.unfinished += u32::from(!frame.fin());
         self.sequence = match (frame.fin(), frame.opcode().message_kind()) {
             (true, _) => None,
             (false, Some(kind)) => Some(kind),

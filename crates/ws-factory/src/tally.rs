@@ -121,8 +121,11 @@ impl Meter {
     }
 
     /// What the driver took from the outbox, of which some are frames that do not end a message.
-    pub(crate) fn took(&self, load: Load, unfinished: usize) {
-        self.add(Count::MessagesOut, load.messages.saturating_sub(unfinished));
+    pub(crate) fn took(&self, load: Load, unfinished: u32) {
+        self.add(
+            Count::MessagesOut,
+            load.messages.saturating_sub(unfinished as usize),
+        );
         self.add(Count::BytesOut, load.bytes);
     }
 

@@ -59,6 +59,23 @@ impl Transport {
         }
     }
 
+    /// Writes at once what can be; pending where it cannot, and then [`AsyncWrite::poll_write`] has
+    /// to be asked, which sees to it that the task is woken. That is 60 instructions more for a TCP
+    /// socket that can be written.
+    pub(crate) fn try_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Inner::Tcp(stream) => match stream.try_write(data) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                written => Poll::Ready(written),
+            },
+            Inner::Boxed(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
     fn pin(&mut self) -> Pin<&mut dyn Io> {
         match &mut self.0 {
             Inner::Tcp(stream) => Pin::new(stream),

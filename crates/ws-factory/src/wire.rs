@@ -77,9 +77,9 @@ impl Wire {
         std::mem::swap(&mut frames.tail, tail);
     }
 
-    /// Takes over the control frames that were queued, by swapping buffers.
-    pub(crate) fn swap_control(&mut self, control: &mut BytesMut) {
-        std::mem::swap(&mut self.frames().control, control);
+    /// Takes over the control frames that were queued, where there are none.
+    pub(crate) fn take_over_control(&mut self, control: BytesMut) {
+        self.frames().control = control;
     }
 
     /// The control frames that were just taken over, to write them anew.

@@ -87,8 +87,10 @@ impl Outbox {
             ..Orders::default()
         };
         let mut made_room = false;
-        if wire.takes_control() && !queue.control.is_empty() {
-            wire.swap_control(&mut queue.control);
+        if wire.takes_control()
+            && let Some(control) = queue.control.take()
+        {
+            wire.take_over_control(*control);
             meter.took_controls(std::mem::take(&mut queue.controls));
             made_room = true;
         }
@@ -103,9 +105,9 @@ impl Outbox {
                 orders.batch = queue.take_batch(meter);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
-            orders.close = queue.close_waits && queue.control.is_empty();
+            orders.close = queue.close_waits && queue.control.is_none();
         }
-        orders.behind |= !queue.control.is_empty();
+        orders.behind |= queue.control.is_some();
         drop(queue);
         if made_room {
             self.tell_waiting();
