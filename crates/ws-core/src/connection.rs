@@ -394,9 +394,8 @@ impl Connection {
 
     /// Lets go of the read buffer: an idle connection holds none.
     fn need_input(&mut self) -> Step {
-        if self.input.capacity() > 0 {
-            self.input = BytesMut::new();
-        }
+        // Whatever its capacity: one that was taken apart to its end still holds the allocation.
+        self.input = BytesMut::new();
         Step::NeedInput
     }
 

@@ -386,3 +386,27 @@ fn message_that_arrived_whole_is_not_copied() {
     };
     assert_eq!(message.as_bytes().as_ptr().addr(), read_at + 8);
 }
+
+/// What was read is given back once it has been told, however it was taken apart.
+#[test]
+fn connection_that_waits_holds_nothing_of_what_was_read() {
+    let whole = peer::frame(Server, 0x82, &[9; 1_000]);
+    let ping = peer::frame(Server, 0x89, b"ping");
+    let fragments = [
+        peer::frame(Server, 0x02, &[9; 500]),
+        peer::frame(Server, 0x80, &[9; 500]),
+    ]
+    .concat();
+    for delivery in DELIVERIES {
+        for bytes in [&whole, &ping, &fragments] {
+            let mut connection = peer::open(Server, delivery);
+            let mut buffer = BytesMut::with_capacity(4096);
+            buffer.extend_from_slice(bytes);
+
+            connection.recv(buffer.split());
+            while connection.poll_event() != Ok(Step::NeedInput) {}
+
+            assert!(buffer.try_reclaim(4096), "{delivery:?} {bytes:x?}");
+        }
+    }
+}
