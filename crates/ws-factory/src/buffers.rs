@@ -7,7 +7,11 @@
 //! the buffers that messages of many reads are put together in: a fresh one costs a page fault for
 //! every 4 KiB, half of all that such a message costs.
 
-use std::{cell::RefCell, io, task::Poll};
+use std::{
+    cell::RefCell,
+    io,
+    task::{Poll, ready},
+};
 
 use bytes::BytesMut;
 
@@ -78,7 +82,7 @@ pub(crate) fn read_with(
 
 /// Copies what was read into a buffer of the thread's.
 pub(crate) fn read_buffer(bytes: &[u8]) -> BytesMut {
-    READ.with_borrow_mut(|buffers| buffers.copy(bytes))
+    READ.with_borrow_mut(|buffers| copy(&mut buffers.classes, bytes))
 }
 
 /// A buffer for `bytes` of a large message, if the thread has one that nobody uses any more.
@@ -106,36 +110,28 @@ impl ReadBuffers {
         &mut self,
         read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<BytesMut>> {
-        let mut scratch = match self.scratch.take() {
+        let scratch = match &mut self.scratch {
             Some(scratch) => scratch,
-            None => self.fresh_scratch(),
+            none => none.insert(fresh_scratch(&mut self.spent)),
         };
-        let outcome = read(&mut scratch);
+        ready!(read(scratch))?;
+        let bytes = if scratch.len() > LARGEST_CLASS {
+            let bytes = scratch.split();
+            if let Some(rest) = self.scratch.take() {
+                self.spend(rest);
+            }
+            bytes
+        } else {
+            let bytes = copy(&mut self.classes, scratch);
+            scratch.clear();
+            bytes
+        };
         self.reads += 1;
         if self.reads >= KEPT_FOR_READS {
             self.reads = 0;
             self.large = Vec::new();
         }
-        if scratch.len() > LARGEST_CLASS {
-            let bytes = scratch.split();
-            self.spend(scratch);
-            return outcome.map_ok(|_| bytes);
-        }
-        let outcome = outcome.map_ok(|_| self.copy(&scratch));
-        scratch.clear();
-        self.scratch = Some(scratch);
-        outcome
-    }
-
-    fn fresh_scratch(&mut self) -> BytesMut {
-        let free = self
-            .spent
-            .iter_mut()
-            .position(|scratch| scratch.try_reclaim(MAX_READ_BYTES));
-        match free {
-            Some(free) => self.spent.swap_remove(free),
-            None => BytesMut::with_capacity(MAX_READ_BYTES),
-        }
+        Poll::Ready(Ok(bytes))
     }
 
     fn spend(&mut self, rest: BytesMut) {
@@ -165,24 +161,35 @@ impl ReadBuffers {
         }
         self.large.push(Large { rest, bytes });
     }
+}
 
-    fn copy(&mut self, bytes: &[u8]) -> BytesMut {
-        let class = if bytes.len() <= SMALLEST_CLASS {
-            0
-        } else if bytes.len() <= MIDDLE_CLASS {
-            1
-        } else if bytes.len() <= LARGEST_CLASS {
-            2
-        } else {
-            return BytesMut::from(bytes);
-        };
-        let buffer = self.classes[class].get_or_insert_default();
-        if !buffer.try_reclaim(bytes.len()) {
-            *buffer = BytesMut::with_capacity(READ_CLASSES[class]);
-        }
-        buffer.extend_from_slice(bytes);
-        buffer.split()
+fn fresh_scratch(spent: &mut Vec<BytesMut>) -> BytesMut {
+    let free = spent
+        .iter_mut()
+        .position(|scratch| scratch.try_reclaim(MAX_READ_BYTES));
+    match free {
+        Some(free) => spent.swap_remove(free),
+        None => BytesMut::with_capacity(MAX_READ_BYTES),
     }
+}
+
+/// A copy of the right size.
+fn copy(classes: &mut [Option<BytesMut>; READ_CLASSES.len()], bytes: &[u8]) -> BytesMut {
+    let class = if bytes.len() <= SMALLEST_CLASS {
+        0
+    } else if bytes.len() <= MIDDLE_CLASS {
+        1
+    } else if bytes.len() <= LARGEST_CLASS {
+        2
+    } else {
+        return BytesMut::from(bytes);
+    };
+    let buffer = classes[class].get_or_insert_default();
+    if buffer.capacity() < bytes.len() && !buffer.try_reclaim(bytes.len()) {
+        *buffer = BytesMut::with_capacity(READ_CLASSES[class]);
+    }
+    buffer.extend_from_slice(bytes);
+    buffer.split()
 }
 
 /// An empty buffer to write into.
