@@ -10,7 +10,8 @@
 //! - [`WebSocketHandler`] stands around any hyper or tower service: what asks for a WebSocket goes
 //!   to a factory, everything else reaches the service untouched.
 //! - [`WebSocketServlet`]s are mounted at paths by [`Servlets`], each with its own factory.
-//! - [`Server`] is for those who have no HTTP server yet.
+//! - [`Server`] is for those who have no HTTP server yet; [`PerCore`] is it on several threads, each
+//!   with a runtime of its own.
 //! - [`WebSocketFactory::accept`] is one call in a handler function of your own.
 //!
 //! Everything of `ws-factory` and `ws-core` is re-exported: this dependency is enough.
@@ -65,6 +66,9 @@ pub use not_found::NotFound;
 // For those without a server.
 mod server;
 pub use server::Server;
+
+mod per_core;
+pub use per_core::PerCore;
 
 mod shutdown;
 pub use shutdown::shutdown_signal;

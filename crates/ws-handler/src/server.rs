@@ -75,8 +75,8 @@ impl Server {
         Ok(Self {
             local: listener.local_addr()?,
             listener,
-            request_deadline: Duration::from_secs(10),
-            shutdown_deadline: Duration::from_secs(10),
+            request_deadline: REQUEST_DEADLINE,
+            shutdown_deadline: SHUTDOWN_DEADLINE,
         })
     }
 
@@ -120,20 +120,45 @@ impl Server {
         B: Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let shutdown_deadline = self.shutdown_deadline;
+        let routes = handler.routes().clone();
+        let requests = self.accept_until(Arc::new(handler), shutdown).await;
+        // Side by side: a handshake whose endpoint is still being made counts as a session that is
+        // not over, and ends only with its HTTP connection.
+        let (report, ()) = tokio::join!(
+            routes.shutdown(shutdown_deadline),
+            requests.finish(shutdown_deadline),
+        );
+        report
+    }
+
+    /// Accepts and serves until `stop` resolves; then nobody listens any more, and what is left
+    /// of HTTP is returned.
+    pub(crate) async fn accept_until<S, B>(
+        self,
+        handler: Arc<WebSocketHandler<S>>,
+        stop: impl Future<Output = ()>,
+    ) -> Requests
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let Self {
             listener,
             local,
             request_deadline,
-            shutdown_deadline,
+            ..
         } = self;
-        let handler = Arc::new(handler);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
+        let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut shutdown => break,
+                () = &mut stop => break,
                 Some(_ended) = connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };
@@ -156,19 +181,32 @@ impl Server {
                 }
             }
         }
-        drop(listener);
-
-        let routes = handler.routes().clone();
-        // Side by side: a handshake whose endpoint is still being made counts as a session that is
-        // not over, and ends only with its HTTP connection.
-        let requests = async {
-            let _elapsed = timeout(shutdown_deadline, graceful.shutdown()).await;
-            connections.shutdown().await;
-        };
-        let (report, ()) = tokio::join!(routes.shutdown(shutdown_deadline), requests);
-        report
+        Requests {
+            graceful,
+            connections,
+        }
     }
 }
+
+/// The HTTP connections of a server that has stopped to accept.
+pub(crate) struct Requests {
+    graceful: GracefulShutdown,
+    connections: JoinSet<()>,
+}
+
+impl Requests {
+    /// Lets them finish what they are at; cuts what is left at the deadline.
+    pub(crate) async fn finish(mut self, deadline: Duration) {
+        let _elapsed = timeout(deadline, self.graceful.shutdown()).await;
+        self.connections.shutdown().await;
+    }
+}
+
+/// The default from accept to the first request's head.
+pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The default of what a shutdown waits.
+pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long to wait after an accept that failed for want of resources, which are freed by others.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
