@@ -36,8 +36,8 @@ pub(crate) struct Clocks {
 struct Timeouts {
     /// Since when the socket has taken nothing of what is being written.
     blocked_since: Option<Instant>,
-    /// When the closing handshake has to be over.
-    close_at: Option<Instant>,
+    /// Since when the peer's Close is expected.
+    closing_since: Option<Instant>,
     /// When the running event has to be over.
     event_at: Option<Instant>,
 }
@@ -48,8 +48,8 @@ struct Pings {
     sent: u64,
     /// The last Ping that was answered.
     answered: u64,
-    /// When the Pong for the first Ping without one is due.
-    pong_due: Option<Instant>,
+    /// Since when a Ping waits for its Pong.
+    unanswered_since: Option<Instant>,
 }
 
 /// What the driver is doing while it waits.
@@ -80,7 +80,7 @@ impl Pings {
             last_at: now,
             sent: 0,
             answered: 0,
-            pong_due: None,
+            unanswered_since: None,
         }
     }
 }
@@ -118,14 +118,14 @@ impl Clocks {
 
     /// The socket took something. What leaves while we are closing is our Close, or comes before
     /// it: the peer could not answer yet.
-    pub(crate) fn wrote(&mut self, close_timeout: Duration) {
+    pub(crate) fn wrote(&mut self) {
         self.active = true;
         let Some(timeouts) = &mut self.timeouts else {
             return;
         };
         timeouts.blocked_since = None;
-        if timeouts.close_at.take().is_some() {
-            return self.closing(close_timeout);
+        if timeouts.closing_since.is_some() {
+            timeouts.closing_since = Some(Instant::now());
         }
         self.forget_timeouts();
     }
@@ -139,12 +139,12 @@ impl Clocks {
         }
     }
 
-    /// Our Close is queued; the peer's is expected within `timeout`, counted from the last time
-    /// that the socket took something.
-    pub(crate) fn closing(&mut self, timeout: Duration) {
+    /// Our Close is queued; the peer's is expected within the close timeout, counted from the last
+    /// time that the socket took something.
+    pub(crate) fn closing(&mut self) {
         let timeouts = self.timeouts.get_or_insert_default();
-        if timeouts.close_at.is_none() {
-            timeouts.close_at = Instant::now().checked_add(timeout);
+        if timeouts.closing_since.is_none() {
+            timeouts.closing_since = Some(Instant::now());
             self.rearm();
         }
     }
@@ -169,17 +169,13 @@ impl Clocks {
     }
 
     /// A Ping leaves; returns its payload.
-    pub(crate) fn ping_sent(&mut self, policy: &Policy) -> [u8; 8] {
+    pub(crate) fn ping_sent(&mut self) -> [u8; 8] {
         let now = Instant::now();
         self.rearm();
         let pings = self.pings.get_or_insert_with(|| Box::new(Pings::new(now)));
         pings.last_at = now;
         pings.sent += 1;
-        if pings.pong_due.is_none() {
-            pings.pong_due = policy
-                .pong_deadline()
-                .and_then(|limit| now.checked_add(limit));
-        }
+        pings.unanswered_since.get_or_insert(now);
         pings.sent.to_be_bytes()
     }
 
@@ -191,7 +187,8 @@ impl Clocks {
     }
 
     /// A Pong arrived; returns the round-trip time if it answers the last Ping. An answer to an
-    /// earlier one, from a peer further away than the interval, shows as well that it lives.
+    /// earlier one, from a peer further away than the interval, shows as well that it lives, and the
+    /// last one then has its own time to be answered.
     pub(crate) fn pong_received(&mut self, payload: &[u8]) -> Option<Duration> {
         let number = u64::from_be_bytes(payload.try_into().ok()?);
         let pings = self.pings.as_mut()?;
@@ -199,7 +196,7 @@ impl Clocks {
             return None;
         }
         pings.answered = number;
-        pings.pong_due = None;
+        pings.unanswered_since = (number < pings.sent).then_some(pings.last_at);
         (number == pings.sent).then(|| pings.last_at.elapsed())
     }
 
@@ -268,11 +265,11 @@ impl Clocks {
                 if let Some(since) = self.handling_since.take() {
                     self.last_activity = now;
                     if let Some(Pings {
-                        pong_due: Some(due),
+                        unanswered_since: Some(sent),
                         ..
                     }) = self.pings.as_deref_mut()
                     {
-                        *due += now - since;
+                        *sent += now - since;
                     }
                 }
             }
@@ -289,10 +286,12 @@ impl Clocks {
         }
         match alarm {
             Alarm::Pong => {
-                let Some(pings) = &mut self.pings else {
+                let limit = policy.pong_deadline().unwrap_or_default();
+                let sent = (now + GRACE).checked_sub(limit);
+                let (Some(pings), Some(sent)) = (&mut self.pings, sent) else {
                     return false;
                 };
-                pings.pong_due = Some(now + GRACE);
+                pings.unanswered_since = Some(sent);
             }
             Alarm::Idle => {
                 let timeout = policy.idle_timeout().unwrap_or_default();
@@ -310,22 +309,28 @@ impl Clocks {
         let none = Timeouts::default();
         let Timeouts {
             blocked_since,
-            close_at,
+            closing_since,
             event_at,
         } = *self.timeouts.as_deref().unwrap_or(&none);
         if waiting == Waiting::LastEvent {
             return event_at.map(|at| (at, Alarm::Event));
         }
         let after = |since: Option<Instant>, limit: Option<Duration>| since?.checked_add(limit?);
-        let open = close_at.is_none().then_some(());
+        let open = closing_since.is_none().then_some(());
         let peer = open.filter(|()| waiting == Waiting::Peer);
         let pings = self.pings.as_deref();
         [
             (event_at, Alarm::Event),
-            (close_at, Alarm::Close),
+            (
+                after(closing_since, Some(policy.close_timeout())),
+                Alarm::Close,
+            ),
             (after(blocked_since, policy.write_deadline()), Alarm::Write),
             (
-                peer.and(pings).and_then(|pings| pings.pong_due),
+                after(
+                    peer.and(pings).and_then(|pings| pings.unanswered_since),
+                    policy.pong_deadline(),
+                ),
                 Alarm::Pong,
             ),
             (

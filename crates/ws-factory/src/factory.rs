@@ -132,7 +132,9 @@ impl WebSocketFactory {
             candidate,
             extensions,
             agreed,
-        } = self.choose(request).await?;
+        } = self.choose(request, registration.cut()).await?;
+        // A shutdown that began meanwhile opens nothing new.
+        sessions.check_going_on()?;
         let negotiated = candidate.select(agreed);
 
         let launch = Launch {
@@ -147,12 +149,18 @@ impl WebSocketFactory {
         Ok(negotiated.into_response(headers))
     }
 
-    /// Asks the acceptor, within its deadline, and the extensions; a panic in them is a 500.
-    async fn choose(&self, request: UpgradeRequest) -> Result<Choice, Rejection> {
+    /// Asks the acceptor, within its deadline and until a shutdown cuts it, and the extensions; a
+    /// panic in them is a 500.
+    async fn choose(
+        &self,
+        request: UpgradeRequest,
+        cut: impl Future<Output = ()>,
+    ) -> Result<Choice, Rejection> {
         let Inner {
             acceptor,
             extensions,
             policy,
+            sessions,
             ..
         } = &*self.0;
         let choice = async move {
@@ -178,8 +186,13 @@ impl WebSocketFactory {
             }
             Err(Candidate::none_selected().because(RefusalReason::NoEndpoint))
         };
-        let mut choice = pin!(choice);
+        let (mut choice, mut cut) = (pin!(choice), pin!(cut));
         let guarded = poll_fn(|cx| {
+            if cut.as_mut().poll(cx).is_ready()
+                && let Err(rejection) = sessions.check_going_on()
+            {
+                return Poll::Ready(Err(rejection));
+            }
             catch_unwind(AssertUnwindSafe(|| choice.as_mut().poll(cx))).unwrap_or_else(|_panic| {
                 let text = "the endpoint could not be made";
                 let rejection = Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, text);
@@ -219,8 +232,16 @@ impl WebSocketFactory {
         &self.0.policy
     }
 
-    /// Stops: new handshakes get 503 with `Retry-After` (what is left of the deadline), every session gets a Close 1001 behind what is queued for
-    /// it; those that answer until `deadline` end cleanly, the rest are cut.
+    /// Stops: new handshakes, and those whose endpoint is still being made, get 503 with
+    /// `Retry-After` (what is left of the deadline); every session gets a Close 1001 behind what is
+    /// queued for it; those that answer until `deadline` end cleanly, the rest are cut.
+    ///
+    /// ```
+    /// # async fn stop(factory: &ws_factory::WebSocketFactory) {
+    /// let report = factory.shutdown(std::time::Duration::from_secs(10)).await;
+    /// println!("{} ended by handshake, {} cut", report.clean(), report.cut());
+    /// # }
+    /// ```
     ///
     /// Resolves when no task of a session is left. That is at the deadline, or as much later as the
     /// last `on_close` takes, within `Policy::close_timeout`. There is no way back. Called within an
@@ -229,7 +250,8 @@ impl WebSocketFactory {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, handshakes stay refused and the Closes are on their way; what
-    /// does not answer is not cut. It may be called again.
+    /// does not answer is not cut. It may be called again, also while it runs: the shortest deadline
+    /// cuts for all who wait.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.0.sessions.shutdown(deadline).await
     }

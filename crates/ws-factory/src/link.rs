@@ -173,7 +173,7 @@ impl Link {
             };
             if written > 0 {
                 self.unflushed = self.io.buffers();
-                self.clocks.wrote(self.policy.close_timeout());
+                self.clocks.wrote();
             }
             if written == data.len() {
                 buffers::recycle(data);
@@ -213,7 +213,7 @@ impl Link {
             match self.wire.poll_write(cx, &mut self.io) {
                 Poll::Ready(Ok(_)) => {
                     self.unflushed = self.io.buffers();
-                    self.clocks.wrote(self.policy.close_timeout());
+                    self.clocks.wrote();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
@@ -259,7 +259,7 @@ impl Link {
             self.encode_anew(had_control, orders.anew);
         }
         if orders.closing {
-            self.clocks.closing(self.policy.close_timeout());
+            self.clocks.closing();
         }
         if orders.close {
             self.put_close();
@@ -413,7 +413,7 @@ impl Link {
                         self.clocks.ping_skipped();
                         continue;
                     }
-                    let payload = self.clocks.ping_sent(&self.policy);
+                    let payload = self.clocks.ping_sent();
                     self.put_control(Frame::ping(Bytes::copy_from_slice(&payload)));
                     self.session.meter().sent_ping();
                     if let Poll::Ready(Err(end)) = self.poll_flush(cx) {

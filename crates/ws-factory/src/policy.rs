@@ -175,7 +175,8 @@ impl Policy {
     }
 
     /// How many sessions one factory may have, handshakes under way included; one more is refused
-    /// with 503. Default: 1,000,000.
+    /// with 503. Default: 1,000,000. A place is free again once the socket is: where the peer keeps
+    /// it open after the closing handshake, up to 2 s after `on_close`.
     #[must_use]
     pub const fn with_max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
@@ -183,7 +184,8 @@ impl Policy {
     }
 
     /// How many sessions one peer may have with one factory, handshakes under way included; one more
-    /// is refused with 503. Default: `None`, no such limit.
+    /// is refused with 503. Default: `None`, no such limit. A place is free again as with
+    /// [`Self::with_max_sessions`].
     ///
     /// A peer is an IPv4 address, or the first 64 bits of an IPv6 address, which are one host's to
     /// choose addresses in. It is the `ConnectionInfo` of the request that says who the peer is:

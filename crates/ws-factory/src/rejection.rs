@@ -135,7 +135,8 @@ impl Rejection {
     /// ```
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let started = u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(started);
         let value = HeaderValue::from(seconds.max(1));
         // Fails as in `with_header`.
         self.0.headers.try_insert(header::RETRY_AFTER, value).ok();

@@ -127,7 +127,8 @@ impl Sessions {
         Ok(registration)
     }
 
-    fn check_going_on(&self) -> Result<(), Rejection> {
+    /// 503 while stopping.
+    pub(crate) fn check_going_on(&self) -> Result<(), Rejection> {
         if !self.stopping.load(Ordering::SeqCst) {
             return Ok(());
         }

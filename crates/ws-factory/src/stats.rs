@@ -82,7 +82,8 @@ impl FactoryStats {
         self.failed_upgrades
     }
 
-    /// Events whose future was dropped at its deadline.
+    /// Events whose future was dropped at a deadline of their own; those that an abort, or the end of
+    /// a shutdown, dropped are not counted.
     #[must_use]
     pub const fn cut_events(&self) -> u64 {
         self.cut_events
@@ -154,7 +155,7 @@ pub(crate) const fn codes(group: usize) -> RangeInclusive<u16> {
 /// println!("{} messages in, {} out", stats.messages_in(), stats.messages_out());
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
 pub struct Traffic {
     pub(crate) counts: [u64; COUNTS],
     /// Of messages and of bytes.
@@ -237,6 +238,24 @@ impl Traffic {
     #[must_use]
     pub const fn most_waiting_bytes(&self) -> u64 {
         self.peaks[1]
+    }
+}
+
+impl std::fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Traffic")
+            .field("messages_in", &self.messages_in())
+            .field("bytes_in", &self.bytes_in())
+            .field("messages_out", &self.messages_out())
+            .field("bytes_out", &self.bytes_out())
+            .field("pings_in", &self.pings_in())
+            .field("pongs_in", &self.pongs_in())
+            .field("pings_out", &self.pings_out())
+            .field("pongs_out", &self.pongs_out())
+            .field("dropped", &self.dropped())
+            .field("most_waiting_messages", &self.most_waiting_messages())
+            .field("most_waiting_bytes", &self.most_waiting_bytes())
+            .finish()
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{future::pending, net::SocketAddr, time::Duration};
 
 use http::{Response, header};
-use tokio::{task::yield_now, time::advance};
+use tokio::{
+    task::yield_now,
+    time::{Instant, advance},
+};
 use ws_factory::{Accept, Policy, RefusalReason, Rejection, UpgradeRequest, WebSocketFactory};
 
 use crate::pipe::{Echo, Served};
@@ -176,4 +179,23 @@ async fn shutdown_without_an_end_names_a_minute() {
 
     assert_eq!((report.clean(), report.cut()), (0, 0));
     assert_eq!(told(&refused).1, Some("60"));
+}
+
+/// A shutdown does not wait for an endpoint that is being made, past its deadline.
+#[tokio::test(start_paused = true)]
+async fn handshake_whose_endpoint_is_being_made_is_cut_by_a_shutdown() {
+    let served = stuck(Policy::default().with_accept_deadline(Duration::from_secs(60)));
+    let handshake = tokio::spawn({
+        let served = served.clone();
+        async move { served.answer_to(&[]).await }
+    });
+    yield_now().await;
+    let start = Instant::now();
+
+    let report = served.factory.shutdown(Duration::from_secs(5)).await;
+
+    assert_eq!((report.clean(), report.cut()), (0, 0));
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    let answer = handshake.await.unwrap();
+    assert_eq!(told(&answer).0, 503);
 }

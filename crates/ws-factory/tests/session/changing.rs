@@ -115,3 +115,47 @@ async fn close_timeout_holds_for_the_next_close() {
     assert_eq!(event.status(), 1006);
     assert_eq!(start.elapsed().as_secs(), 3);
 }
+
+/// A Ping is out, and its answer will not come.
+async fn pinged(policy: &Policy) -> (Peer, Session, Instant) {
+    let (mut peer, session, _task) = serve(policy.clone(), Recorder::new(&Log::default()));
+    let ping = peer.recv().await;
+    assert!(ping.starts_with("ping"), "{ping}");
+    (peer, session, Instant::now())
+}
+
+#[tokio::test(start_paused = true)]
+async fn pong_deadline_that_is_changed_holds_for_the_ping_that_is_out() {
+    let pings = Policy::default()
+        .with_ping_interval(Some(100 * SECOND))
+        .with_pong_deadline(Some(30 * SECOND));
+
+    let (_peer, session, start) = pinged(&pings).await;
+    session.set_policy(pings.clone().with_pong_deadline(Some(5 * SECOND)));
+    assert_eq!(session.closed().await.status(), 1006);
+    assert_eq!(start.elapsed(), 5 * SECOND);
+
+    let (_peer, session, start) = pinged(&pings.clone().with_pong_deadline(None)).await;
+    session.set_policy(pings.clone());
+    assert_eq!(session.closed().await.status(), 1006);
+    assert_eq!(start.elapsed(), 30 * SECOND);
+
+    let (_peer, session, _start) = pinged(&pings).await;
+    session.set_policy(Policy::default().with_idle_timeout(None));
+    sleep(1000 * SECOND).await;
+    assert!(session.is_open(), "nobody waits for that answer any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_timeout_that_is_changed_holds_for_a_close_that_has_left() {
+    let (mut peer, session) = quiet();
+    let start = Instant::now();
+    session.close(CloseCode::NORMAL, "");
+    peer.recv().await;
+
+    sleep(SECOND).await;
+    session.set_policy(Policy::default().with_close_timeout(2 * SECOND));
+    session.closed().await;
+
+    assert_eq!(start.elapsed(), 2 * SECOND);
+}

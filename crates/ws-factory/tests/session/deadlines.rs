@@ -127,6 +127,24 @@ async fn pong_keeps_the_session_and_shows_the_round_trip() {
     assert_eq!(session.round_trip(), Some(SECOND));
 }
 
+/// The answer to an earlier Ping leaves the later one with its own time.
+#[tokio::test(start_paused = true)]
+async fn pong_for_an_earlier_ping_does_not_excuse_the_later_one() {
+    let policy = Policy::default()
+        .with_ping_interval(Some(4 * SECOND))
+        .with_pong_deadline(Some(6 * SECOND));
+    let (mut peer, session, _task) = serve(policy, Recorder::new(&Log::default()));
+
+    peer.recv().await;
+    peer.recv().await;
+    let second = Instant::now();
+    sleep(SECOND).await;
+    peer.send(PONG, 1_u64.to_be_bytes()).await;
+    session.closed().await;
+
+    assert_eq!(second.elapsed(), 6 * SECOND);
+}
+
 /// Two Pings are under way at any time, so that no Pong is ever for the last one.
 #[tokio::test(start_paused = true)]
 async fn peer_further_away_than_the_ping_interval_lives() {
