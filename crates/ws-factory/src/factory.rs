@@ -133,8 +133,6 @@ impl WebSocketFactory {
             extensions,
             agreed,
         } = self.choose(request, registration.cut()).await?;
-        // A shutdown that began meanwhile opens nothing new.
-        sessions.check_going_on()?;
         let negotiated = candidate.select(agreed);
 
         let launch = Launch {
@@ -232,9 +230,10 @@ impl WebSocketFactory {
         &self.0.policy
     }
 
-    /// Stops: new handshakes, and those whose endpoint is still being made, get 503 with
-    /// `Retry-After` (what is left of the deadline); every session gets a Close 1001 behind what is
-    /// queued for it; those that answer until `deadline` end cleanly, the rest are cut.
+    /// Stops: new handshakes get 503 with `Retry-After` (what is left of the deadline), and so do, at
+    /// the deadline, those whose endpoint is still being made; every session, also one that opens
+    /// meanwhile, gets a Close 1001 behind what is queued for it; those that answer until `deadline`
+    /// end cleanly, the rest are cut.
     ///
     /// ```
     /// # async fn stop(factory: &ws_factory::WebSocketFactory) {
