@@ -2,6 +2,8 @@
 //!
 //! See <https://github.com/matklad/cargo-xtask>. No dependencies: it must build in a second.
 //! Commands are one file each; below them stands what several of them need.
+
+#![forbid(unsafe_code)]
 #![expect(
     clippy::print_stderr,
     clippy::print_stdout,

@@ -3,6 +3,8 @@
 //! `autobahn-client [--deflate…] ws://HOST:PORT` asks how many cases there are, echoes through each
 //! of them, and says how many there were. The verdicts are the fuzzing server's.
 
+#![forbid(unsafe_code)]
+
 use std::{
     io::{self, Write as _},
     process::ExitCode,

@@ -1,5 +1,7 @@
 //! Jetty's `TestClient`: sends messages, or pings, to a test server and times the replies.
 
+#![forbid(unsafe_code)]
+
 use std::{
     env,
     error::Error,

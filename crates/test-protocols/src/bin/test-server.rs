@@ -6,6 +6,8 @@
 //! `--verbose` every event. It ends with 0 on Ctrl-C or SIGTERM, when every session has been
 //! closed with 1001.
 
+#![forbid(unsafe_code)]
+
 use std::{
     convert::Infallible,
     env,
