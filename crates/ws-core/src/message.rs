@@ -8,8 +8,9 @@ use crate::{MessageKind, ProtocolError};
 
 /// UTF-8 text that shares its bytes: a slice of the read buffer when received, and cheap to clone.
 ///
-/// A received text keeps the buffer that it arrived in alive, which is at most the smallest size
-/// class that held one read (64 KiB); [`Text::detach`] copies it out of there.
+/// A received text keeps the buffer that it arrived in alive, with whatever else came in the same
+/// read: of 512 bytes, 4 KiB, 16 KiB or 64 KiB, and of a text that took several reads, at most four
+/// times its length. [`Text::detach`] copies it out of there.
 ///
 /// ```
 /// use ws_core::Text;
