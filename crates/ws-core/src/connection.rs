@@ -88,8 +88,8 @@ impl Connection {
     /// Where the next bytes belong if they are the rest of a large frame, and how many may be read
     /// there: into the buffer's spare capacity, behind what it holds.
     ///
-    /// `spare` is asked for an empty buffer with at least so many bytes of capacity, where the one
-    /// at hand is too small; without one that grows with what arrives.
+    /// `spare` is asked for an empty buffer with at least so many bytes of capacity, once 2 KiB have
+    /// come and where the one at hand is too small; without one that grows with what arrives.
     ///
     /// Call [`Self::recv_direct`] with what was read, also when it is nothing.
     pub fn direct_buffer(
@@ -112,7 +112,9 @@ impl Connection {
         };
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
         let wanted = buffer.len().saturating_add(remaining);
-        if buffer.capacity() < wanted
+        let paid = buffer.len() >= PAID_BYTES;
+        if paid
+            && buffer.capacity() < wanted
             && let Some(mut spare) = spare(wanted)
         {
             spare.extend_from_slice(buffer);
@@ -124,9 +126,9 @@ impl Connection {
         // As much again as has arrived, so that what is allocated never outruns what was paid for;
         // but at first, for who has paid a little, enough for the allocator to grow it from then on
         // by moving pages rather than bytes. Nothing of it is touched before it is read into.
-        let least = match buffer.len() {
-            ..PAID_BYTES => MIN_DIRECT_BYTES as usize,
-            _ => FIRST_DIRECT_BYTES,
+        let least = match paid {
+            true => FIRST_DIRECT_BYTES,
+            false => MIN_DIRECT_BYTES as usize,
         };
         let room = remaining.min(buffer.len().max(least));
         buffer.reserve(room);

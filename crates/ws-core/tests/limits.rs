@@ -232,9 +232,14 @@ fn announced_length_allocates_nothing() {
         connection.recv(BytesMut::from(&b"x"[..]));
         assert_eq!(connection.poll_event(), Ok(Step::NeedInput));
         while arrived < 2_000_000 {
+            let mut asked = false;
             let (buffer, room) = connection
-                .direct_buffer(|_| None)
+                .direct_buffer(|_| {
+                    asked = true;
+                    None
+                })
                 .expect("a large frame is under way");
+            assert_eq!(asked, arrived > 1, "nothing is lent for one byte");
             let least = match arrived {
                 1 => 16 * 1024,
                 _ => 256 * 1024,
