@@ -165,6 +165,7 @@ impl Link {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if !self.behind
             && self.wire.is_empty()
+            && self.session.outbox().has_news()
             && let Some((batch, data)) = self.session.outbox().take_small(self.session.meter())
         {
             let written = match self.io.try_write(cx, &data) {
@@ -419,7 +420,6 @@ impl Link {
                     if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
                         return Poll::Ready(end);
                     }
-                    #[cfg(feature = "metrics")]
                     self.settle();
                     continue;
                 }
