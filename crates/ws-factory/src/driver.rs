@@ -279,7 +279,6 @@ impl Link {
                     if !self.park(cx) {
                         continue;
                     }
-                    #[cfg(feature = "metrics")]
                     self.settle();
                     break ready!(self.poll_clocks(cx, Waiting::Peer));
                 }
@@ -295,7 +294,6 @@ impl Link {
         if let Poll::Ready(Err(end)) = self.poll_flush(cx) {
             return Poll::Ready(end);
         }
-        #[cfg(feature = "metrics")]
         self.settle();
         let end = self.poll_clocks(cx, Waiting::Peer);
         if end.is_pending() {
@@ -346,7 +344,6 @@ impl Link {
         if !self.park(cx) {
             cx.waker().wake_by_ref();
         }
-        #[cfg(feature = "metrics")]
         self.settle();
         self.poll_event_limit(cx)
     }

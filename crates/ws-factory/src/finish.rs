@@ -38,11 +38,9 @@ impl<E: Endpoint> Driver<E> {
             mut event,
         } = Verdict::of(stop.end, stop.ours);
 
-        #[cfg(feature = "metrics")]
         self.link.settle();
         let said = talks && self.link.say(say, limit).await;
         event.clean &= said;
-        #[cfg(feature = "metrics")]
         self.link.settle();
         self.link.registration.retire(event.clone());
 

@@ -198,4 +198,9 @@ impl Link {
         }
         self.reported = now;
     }
+
+    /// There is no recorder.
+    #[cfg(not(feature = "metrics"))]
+    #[inline]
+    pub(crate) const fn settle(&self) {}
 }
