@@ -5,6 +5,8 @@
 
 // The other end.
 mod codec;
+#[path = "../wire/frame.rs"]
+mod frame;
 mod peer;
 
 // Extensions to watch a pipeline with.

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bytes::BufMut;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -16,6 +15,8 @@ use ws_factory::{
     CloseEvent, Endpoint, Established, EventResult, Extension, ExtensionStack, MaskKeys, Message,
     Policy, Role, Session, SessionError, Transport, WebSocketFactory, extension::DeflateConfig,
 };
+
+use crate::frame::{frame, mask};
 
 pub(crate) const CONTINUATION: u8 = 0x80;
 pub(crate) const TEXT: u8 = 0x81;
@@ -30,8 +31,6 @@ pub(crate) const RSV2: u8 = 0x20;
 
 /// Clears FIN in the first byte of a frame.
 pub(crate) const MORE: u8 = 0x7F;
-
-const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// More than any test sends.
 const PIPE_BYTES: usize = 8 << 20;
@@ -213,37 +212,6 @@ pub(crate) async fn connect(factory: &WebSocketFactory, offers: &str) -> (Peer, 
         session: Role::Server,
     };
     (peer, agreed)
-}
-
-/// A frame as the session wants it: masked for a server, plain for a client.
-fn frame(to: Role, first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask_bit = if to == Role::Server { 0x80 } else { 0 };
-    let mut bytes = vec![first];
-    match payload.len() {
-        len @ 0..126 => bytes.put_u8(mask_bit | len as u8),
-        len @ 126..65_536 => {
-            bytes.put_u8(mask_bit | 126);
-            bytes.put_u16(len as u16);
-        }
-        len => {
-            bytes.put_u8(mask_bit | 127);
-            bytes.put_u64(len as u64);
-        }
-    }
-    let key = if to == Role::Server { KEY } else { [0; 4] };
-    if to == Role::Server {
-        bytes.put_slice(&key);
-    }
-    let start = bytes.len();
-    bytes.put_slice(payload);
-    mask(&mut bytes[start..], key);
-    bytes
-}
-
-fn mask(payload: &mut [u8], key: [u8; 4]) {
-    for (byte, key) in payload.iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key;
-    }
 }
 
 /// Masking keys that a test can do without being unable to predict.

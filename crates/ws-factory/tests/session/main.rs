@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 // The two ends.
+#[path = "../wire/frame.rs"]
+mod frame;
 mod peer;
 
 mod recorder;

@@ -1,11 +1,13 @@
 //! The other end of the pipe, by the definitions of RFC 6455 and without the product's own writer.
 
-use bytes::BufMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::JoinHandle,
 };
 use ws_factory::{Endpoint, Established, MaskKeys, Policy, Role, Session, Transport};
+
+pub(crate) use crate::frame::frame;
+use crate::frame::mask;
 
 pub(crate) const CONTINUATION: u8 = 0x80;
 pub(crate) const TEXT: u8 = 0x81;
@@ -16,9 +18,6 @@ pub(crate) const PONG: u8 = 0x8A;
 
 /// Clears FIN in the first byte of a frame.
 pub(crate) const MORE: u8 = 0x7F;
-
-/// The masking key of §5.7.
-const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// How much the pipe holds where a test does not care: more than any of them sends.
 const PIPE_BYTES: usize = 4 << 20;
@@ -131,40 +130,9 @@ impl Peer {
     }
 }
 
-/// A frame as the session wants it: masked for a server, plain for a client.
-pub(crate) fn frame(to: Role, first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask_bit = if to == Role::Server { 0x80 } else { 0 };
-    let mut bytes = vec![first];
-    match payload.len() {
-        len @ 0..126 => bytes.put_u8(mask_bit | len as u8),
-        len @ 126..65_536 => {
-            bytes.put_u8(mask_bit | 126);
-            bytes.put_u16(len as u16);
-        }
-        len => {
-            bytes.put_u8(mask_bit | 127);
-            bytes.put_u64(len as u64);
-        }
-    }
-    let key = if to == Role::Server { KEY } else { [0; 4] };
-    if to == Role::Server {
-        bytes.put_slice(&key);
-    }
-    let start = bytes.len();
-    bytes.put_slice(payload);
-    mask(&mut bytes[start..], key);
-    bytes
-}
-
 /// The payload of a Close.
 pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_bytes()].concat()
-}
-
-fn mask(payload: &mut [u8], key: [u8; 4]) {
-    for (byte, key) in payload.iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key;
-    }
 }
 
 fn describe(first: u8, payload: &[u8]) -> String {
