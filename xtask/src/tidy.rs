@@ -68,11 +68,14 @@ const LAYERS: &[Layer] = &[
         only: Some(&[
             "async-trait", "bytes", "dashmap", "futures-core", "http", "hyper", "hyper-util",
             "metrics",
-            "percent-encoding", "pin-project-lite", "thiserror", "tokio", "tokio-tungstenite", "tracing",
-            "ws-core",
+            "percent-encoding", "pin-project-lite", "rustix", "thiserror", "tokio",
+            "tokio-tungstenite", "tracing", "ws-core",
         ]),
         never: &["ws_handler", "ws_client", "test_protocols"],
-        confined: &[("hyper", "upgrade.rs"), ("hyper_util", "upgrade.rs")],
+        #[rustfmt::skip]
+        confined: &[
+            ("hyper", "upgrade.rs"), ("hyper_util", "upgrade.rs"), ("rustix", "socket.rs"),
+        ],
     },
     Layer {
         folder: "crates/ws-handler",

@@ -15,6 +15,8 @@ use crate::{
     state::{CloseState, Input},
 };
 
+mod direct;
+
 /// One WebSocket connection after its handshake, as a state machine.
 ///
 /// Methods come in kinds, told apart by name:
@@ -32,6 +34,9 @@ pub struct Connection {
     role: Role,
     delivery: Delivery,
     input: BytesMut,
+    /// Whether there may be something to let go of in `input`: what was taken apart to its end
+    /// still holds the allocation.
+    has_buffer: bool,
     parser: Parser,
     extensions: ExtensionStack,
     /// What an encoded message depends on besides itself, if that can be said.
@@ -44,15 +49,6 @@ pub struct Connection {
     state: CloseState,
 }
 
-/// A frame with less than this still to come is read with whatever follows it: one read for both
-/// beats the copy that is saved.
-const MIN_DIRECT_BYTES: u64 = 16 * 1024;
-
-/// How much room the rest of a large frame has at first, in bytes, once as much as
-/// [`PAID_BYTES`] of it has come.
-const FIRST_DIRECT_BYTES: usize = 256 * 1024;
-const PAID_BYTES: usize = 2 * 1024;
-
 impl Connection {
     /// A connection whose handshake is done.
     #[must_use]
@@ -61,6 +57,7 @@ impl Connection {
             role,
             delivery,
             input: BytesMut::new(),
+            has_buffer: false,
             parser: Parser::new(role, limits).with_claimed(extensions.claimed()),
             form_key: extensions.outbound_key(),
             extensions,
@@ -78,6 +75,7 @@ impl Connection {
             // §1.4: what follows the peer's Close is discarded.
             return;
         }
+        self.has_buffer = true;
         if self.input.is_empty() {
             self.input = bytes;
         } else {
@@ -85,75 +83,40 @@ impl Connection {
         }
     }
 
-    /// Where the next bytes belong if they are the rest of a large frame, and how many may be read
-    /// there: into the buffer's spare capacity, behind what it holds.
+    /// Takes the message that `bytes`, all that was read, is alone; `keep` makes of its payload what
+    /// the message holds. So is nearly every read while no peer hurries, and then there is nothing
+    /// to keep between reading and telling.
     ///
-    /// `spare` is asked for an empty buffer with at least so many bytes of capacity, once 2 KiB have
-    /// come and where the one at hand is too small; without one that grows with what arrives.
-    ///
-    /// Call [`Self::recv_direct`] with what was read, also when it is nothing.
-    pub fn direct_buffer(
-        &mut self,
-        spare: impl FnOnce(usize) -> Option<BytesMut>,
-    ) -> Option<(&mut BytesMut, usize)> {
-        if !self.input.is_empty() || !self.extensions.is_empty() || !self.state.may_deliver() {
-            return None;
-        }
-        let remaining = self.parser.data_remaining()?;
-        if remaining < MIN_DIRECT_BYTES {
-            return None;
-        }
-        let buffer = if self.delivery.frames() {
-            self.frames.buffer()
-        } else if self.delivery.partials() {
-            return None;
-        } else {
-            self.assembler.buffer()?
-        };
-        let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
-        let wanted = buffer.len().saturating_add(remaining);
-        let paid = buffer.len() >= PAID_BYTES;
-        if paid
-            && buffer.capacity() < wanted
-            && let Some(mut spare) = spare(wanted)
-        {
-            spare.extend_from_slice(buffer);
-            *buffer = spare;
-        }
-        if buffer.capacity() >= wanted {
-            return Some((buffer, remaining));
-        }
-        // As much again as has arrived, so that what is allocated never outruns what was paid for;
-        // but at first, for who has paid a little, enough for the allocator to grow it from then on
-        // by moving pages rather than bytes. Nothing of it is touched before it is read into.
-        let least = match paid {
-            true => FIRST_DIRECT_BYTES,
-            false => MIN_DIRECT_BYTES as usize,
-        };
-        let room = remaining.min(buffer.len().max(least));
-        buffer.reserve(room);
-        Some((buffer, room))
-    }
-
-    /// Takes the last `read` bytes of the buffer that [`Self::direct_buffer`] returned.
+    /// `None` if it is anything else, or there are extensions, or the endpoint wants messages in
+    /// other pieces: then nothing has happened, and [`Self::recv`] takes it.
     ///
     /// # Errors
     ///
     /// As [`Self::poll_event`].
-    pub fn recv_direct(&mut self, read: usize) -> Result<Option<Event>, ProtocolError> {
-        let result = self.take_direct(read);
-        self.fail_on(result)
+    #[inline]
+    pub fn recv_alone(
+        &mut self,
+        bytes: &mut [u8],
+        keep: impl FnOnce(&[u8]) -> Bytes,
+    ) -> Result<Option<Message>, ProtocolError> {
+        if !self.takes_whole() || !self.input.is_empty() {
+            return Ok(None);
+        }
+        let Some((kind, payload)) = self.parser.take_alone(bytes) else {
+            return Ok(None);
+        };
+        if kind == MessageKind::Text {
+            let checked = self.utf8.check_whole(payload);
+            self.fail_on(checked)?;
+        }
+        Ok(Some(Message::from_validated(kind, keep(payload))))
     }
 
-    /// What is left of the buffer of a large frame or message that [`Self::recv_direct`] returned:
-    /// the same allocation, to be used again once the message is gone. Without capacity if there
-    /// is none.
-    pub fn take_rest(&mut self) -> BytesMut {
-        if self.delivery.frames() {
-            self.frames.take_rest()
-        } else {
-            self.assembler.take_rest()
-        }
+    /// Whether a message that is one whole frame can be told as it is.
+    fn takes_whole(&self) -> bool {
+        self.delivery == Delivery::Messages
+            && self.extensions.is_empty()
+            && self.state.may_deliver()
     }
 
     /// The next thing that the peer did.
@@ -162,17 +125,23 @@ impl Connection {
     ///
     /// The rule that the peer broke. The connection has failed (§7.1.7): send a Close with the
     /// error's code; every later call yields [`Step::Closed`].
+    #[inline]
     pub fn poll_event(&mut self) -> Result<Step, ProtocolError> {
-        if self.extensions.is_empty() && self.state.may_deliver() {
-            // Asked once after every message that came alone, so the answer is short.
-            if self.input.is_empty() {
-                return Ok(self.need_input());
-            }
-            if self.delivery == Delivery::Messages
-                && let Some((kind, payload)) = self.parser.take_whole(&mut self.input)
-            {
-                return self.whole_message(kind, payload);
-            }
+        // Asked twice for every message that came alone, so the answer is short.
+        if !self.has_buffer && self.takes_whole() {
+            return Ok(Step::NeedInput);
+        }
+        self.poll_input()
+    }
+
+    fn poll_input(&mut self) -> Result<Step, ProtocolError> {
+        if self.input.is_empty() && self.extensions.is_empty() && self.state.may_deliver() {
+            return Ok(self.need_input());
+        }
+        if self.takes_whole()
+            && let Some((kind, payload)) = self.parser.take_whole(&mut self.input)
+        {
+            return self.whole_message(kind, payload);
         }
         let result = self.step(Demand::Any);
         self.fail_on(result)
@@ -396,7 +365,7 @@ impl Connection {
 
     /// Lets go of the read buffer: an idle connection holds none.
     fn need_input(&mut self) -> Step {
-        // Whatever its capacity: one that was taken apart to its end still holds the allocation.
+        self.has_buffer = false;
         self.input = BytesMut::new();
         Step::NeedInput
     }
@@ -459,34 +428,6 @@ impl Connection {
             self.utf8.finish()?;
         }
         Ok(())
-    }
-
-    fn take_direct(&mut self, read: usize) -> Result<Option<Event>, ProtocolError> {
-        let frames = self.delivery.frames();
-        let buffer = if frames {
-            self.frames.buffer()
-        } else {
-            match self.assembler.buffer() {
-                Some(buffer) => buffer,
-                None => return Ok(None),
-            }
-        };
-        let start = buffer.len().saturating_sub(read);
-        let Some((header, ends_frame)) = self.parser.recv_direct(&mut buffer[start..]) else {
-            return Ok(None);
-        };
-        let ends_message = ends_frame && header.fin;
-        if self.in_text {
-            self.utf8.feed(&buffer[start..])?;
-            if ends_message {
-                self.utf8.finish()?;
-            }
-        }
-        if frames {
-            return Ok(ends_frame.then(|| Event::Frame(self.frames.take(&header))));
-        }
-        self.assembler
-            .recv_direct(read, ends_message, self.parser.limits())
     }
 
     fn fail_on<T>(&mut self, result: Result<T, ProtocolError>) -> Result<T, ProtocolError> {

@@ -78,6 +78,24 @@ struct OpenFrame {
     received: u64,
 }
 
+/// A message that is one whole frame: where its payload begins and ends.
+struct Whole {
+    kind: MessageKind,
+    /// Zeros, which change nothing, where there is none.
+    key: [u8; 4],
+    start: usize,
+    end: usize,
+}
+
+impl Whole {
+    #[inline]
+    fn unmask(&self, payload: &mut [u8]) {
+        if self.key != [0; 4] {
+            mask::apply(payload, self.key, 0);
+        }
+    }
+}
+
 impl Parser {
     /// A parser at the start of a connection, for the end that we are.
     #[must_use]
@@ -116,10 +134,40 @@ impl Parser {
     ///
     /// For a connection without extensions.
     pub(crate) fn take_whole(&self, input: &mut BytesMut) -> Option<(MessageKind, Bytes)> {
+        let whole = self.whole(input)?;
+        if whole.end == whole.start {
+            input.advance(whole.end);
+            return Some((whole.kind, Bytes::new()));
+        }
+        let mut payload = match input.len() == whole.end {
+            true => std::mem::take(input),
+            false => input.split_to(whole.end),
+        };
+        payload.advance(whole.start);
+        whole.unmask(&mut payload);
+        Some((whole.kind, payload.freeze()))
+    }
+
+    /// The payload of the message that `input` is, if it is that and nothing else: as
+    /// [`Self::take_whole`], but where it lies.
+    #[inline]
+    pub(crate) fn take_alone<'a>(&self, input: &'a mut [u8]) -> Option<(MessageKind, &'a [u8])> {
+        let whole = self.whole(input)?;
+        if input.len() != whole.end {
+            return None;
+        }
+        let payload = &mut input[whole.start..];
+        whole.unmask(payload);
+        Some((whole.kind, payload))
+    }
+
+    /// Where the message lies that `input` begins with, if it is one whole frame.
+    #[inline]
+    fn whole(&self, input: &[u8]) -> Option<Whole> {
         if self.frame.is_some() || self.message.is_some() || self.head_len > 0 {
             return None;
         }
-        let [first, second, rest @ ..] = &**input else {
+        let [first, second, rest @ ..] = input else {
             return None;
         };
         let kind = match first {
@@ -145,23 +193,12 @@ impl Parser {
             false => ([0; 4], 2 + after_length),
         };
         let end = start + len;
-        if input.len() < end {
-            return None;
-        }
-
-        if len == 0 {
-            input.advance(end);
-            return Some((kind, Bytes::new()));
-        }
-        let mut payload = match input.len() == end {
-            true => std::mem::take(input),
-            false => input.split_to(end),
-        };
-        payload.advance(start);
-        if masked {
-            mask::apply(&mut payload, key, 0);
-        }
-        Some((kind, payload.freeze()))
+        (input.len() >= end).then_some(Whole {
+            kind,
+            key,
+            start,
+            end,
+        })
     }
 
     /// Takes the next part of a frame from the front of `input`.
@@ -196,6 +233,11 @@ impl Parser {
         } else {
             Ok(self.take_data(frame, input))
         }
+    }
+
+    /// Whether a header has been read whose payload has not come whole.
+    pub(crate) const fn is_within_frame(&self) -> bool {
+        self.frame.is_some()
     }
 
     /// How much is still to come of a data frame of which a part has been handed on.

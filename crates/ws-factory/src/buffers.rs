@@ -7,13 +7,9 @@
 //! the buffers that messages of many reads are put together in: a fresh one costs a page fault for
 //! every 4 KiB, half of all that such a message costs.
 
-use std::{
-    cell::RefCell,
-    io,
-    task::{Poll, ready},
-};
+use std::cell::RefCell;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::policy::MAX_READ_BYTES;
 
@@ -23,7 +19,7 @@ use crate::policy::MAX_READ_BYTES;
 const READ_CLASSES: [usize; 3] = [SMALLEST_CLASS, MIDDLE_CLASS, LARGEST_CLASS];
 const SMALLEST_CLASS: usize = 512;
 const MIDDLE_CLASS: usize = 4 * 1024;
-const LARGEST_CLASS: usize = 16 * 1024;
+pub(crate) const LARGEST_CLASS: usize = 16 * 1024;
 
 /// How many scratches a thread remembers whose bytes it has given away.
 const SPENT_SCRATCHES: usize = 4;
@@ -51,7 +47,9 @@ thread_local! {
 
 /// Where a thread reads into, and what it hands on.
 #[derive(Debug)]
-struct ReadBuffers {
+pub(crate) struct ReadBuffers {
+    /// Initialised, so that reading into it takes no detour.
+    small: Vec<u8>,
     scratch: Option<BytesMut>,
     /// What is left of scratches whose bytes were given away.
     spent: Vec<BytesMut>,
@@ -69,15 +67,38 @@ struct Large {
     bytes: usize,
 }
 
-/// Lends the thread's scratch to `read`, which appends to it, and returns what was read. A nested
-/// call makes its own.
-pub(crate) fn read_with(
-    read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
-) -> Poll<io::Result<BytesMut>> {
-    READ.with(|buffers| match buffers.try_borrow_mut() {
-        Ok(mut buffers) => buffers.read_with(read),
-        Err(_nested) => ReadBuffers::new().read_with(read),
+/// Lends the thread's buffers for one read. A nested call makes its own.
+#[inline]
+pub(crate) fn with_reading<T>(read: impl FnOnce(&mut ReadBuffers) -> T) -> T {
+    READ.with(|buffers| {
+        // One call for both, so that it becomes a part of its caller.
+        let (mut borrowed, mut own);
+        let reading = match buffers.try_borrow_mut() {
+            Ok(buffers) => {
+                borrowed = buffers;
+                &mut *borrowed
+            }
+            Err(_nested) => {
+                own = ReadBuffers::new();
+                &mut own
+            }
+        };
+        read(reading)
     })
+}
+
+/// The thread's buffers for what is kept.
+pub(crate) struct Keeping<'a>(&'a mut [Option<BytesMut>; READ_CLASSES.len()]);
+
+impl Keeping<'_> {
+    /// A copy of the right size.
+    #[inline]
+    pub(crate) fn keep(self, bytes: &[u8]) -> Bytes {
+        match bytes.is_empty() {
+            true => Bytes::new(),
+            false => copy(self.0, bytes).freeze(),
+        }
+    }
 }
 
 /// Copies what was read into a buffer of the thread's.
@@ -98,6 +119,7 @@ pub(crate) fn keep_large(len: usize, rest: BytesMut) {
 impl ReadBuffers {
     const fn new() -> Self {
         Self {
+            small: Vec::new(),
             scratch: None,
             spent: Vec::new(),
             classes: [const { None }; READ_CLASSES.len()],
@@ -106,32 +128,50 @@ impl ReadBuffers {
         }
     }
 
-    fn read_with(
-        &mut self,
-        read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<BytesMut>> {
-        let scratch = match &mut self.scratch {
-            Some(scratch) => scratch,
-            none => none.insert(fresh_scratch(&mut self.spent)),
-        };
-        ready!(read(scratch))?;
-        let bytes = if scratch.len() > LARGEST_CLASS {
-            let bytes = scratch.split();
-            if let Some(rest) = self.scratch.take() {
-                self.spend(rest);
-            }
-            bytes
-        } else {
-            let bytes = copy(&mut self.classes, scratch);
-            scratch.clear();
-            bytes
-        };
+    /// Where to read what is mostly copied, and room for the copies.
+    #[inline]
+    pub(crate) fn small(&mut self) -> (&mut [u8], Keeping<'_>) {
+        self.count_read();
+        if self.small.is_empty() {
+            self.small = vec![0; LARGEST_CLASS];
+        }
+        (&mut self.small, Keeping(&mut self.classes))
+    }
+
+    /// A copy of the first bytes that were read.
+    pub(crate) fn copy_small(&mut self, read: usize) -> BytesMut {
+        copy(&mut self.classes, &self.small[..read])
+    }
+
+    /// Where to read what is to be given away: empty, with room for the longest read.
+    pub(crate) fn scratch(&mut self) -> &mut BytesMut {
+        self.count_read();
+        let Self { scratch, spent, .. } = self;
+        let scratch = scratch.get_or_insert_with(|| fresh_scratch(spent));
+        scratch.clear();
+        scratch
+    }
+
+    /// All that was read, to be kept.
+    pub(crate) fn take(&mut self) -> BytesMut {
+        let scratch = self.scratch.get_or_insert_default();
+        if scratch.len() <= LARGEST_CLASS {
+            return copy(&mut self.classes, scratch);
+        }
+        let bytes = scratch.split();
+        if let Some(rest) = self.scratch.take() {
+            self.spend(rest);
+        }
+        bytes
+    }
+
+    #[inline]
+    fn count_read(&mut self) {
         self.reads += 1;
         if self.reads >= KEPT_FOR_READS {
             self.reads = 0;
             self.large = Vec::new();
         }
-        Poll::Ready(Ok(bytes))
     }
 
     fn spend(&mut self, rest: BytesMut) {
@@ -241,16 +281,12 @@ mod tests {
         assert_eq!(kept.as_ref(), b"kept");
     }
 
-    /// Reads `len` bytes of `byte`.
+    /// Reads `len` bytes of `byte`, and gives them away.
     fn read(len: usize, byte: u8) -> BytesMut {
-        let read = read_with(|scratch| {
-            scratch.resize(len, byte);
-            Poll::Ready(Ok(len))
-        });
-        let Poll::Ready(Ok(bytes)) = read else {
-            panic!("{read:?}");
-        };
-        bytes
+        with_reading(|buffers| {
+            buffers.scratch().resize(len, byte);
+            buffers.take()
+        })
     }
 
     #[test]
@@ -301,13 +337,12 @@ mod tests {
     }
 
     #[test]
-    fn nested_read_has_a_scratch_of_its_own() {
-        let outer = read_with(|scratch| {
-            scratch.extend_from_slice(b"outer");
-            assert_eq!(read(5, b'i').as_ref(), b"iiiii");
-            Poll::Ready(Ok(5))
-        });
+    fn nested_read_has_buffers_of_its_own() {
+        with_reading(|outer| {
+            outer.small().0[..5].copy_from_slice(b"outer");
+            with_reading(|inner| inner.small().0[..5].copy_from_slice(b"inner"));
 
-        assert!(matches!(outer, Poll::Ready(Ok(bytes)) if bytes.as_ref() == b"outer"));
+            assert_eq!(outer.copy_small(5).as_ref(), b"outer");
+        });
     }
 }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use ws_core::{CloseFrame, Event, Frame, OpCode, Step};
+use ws_core::{CloseFrame, Demand, Event, Frame, OpCode, Step};
 
 use crate::{
     BoxError, Close, Endpoint, FrameAction, Session, SessionError, clocks::Waiting, ending::End,
@@ -223,10 +223,20 @@ impl Link {
     }
 
     /// The next event that the endpoint wants.
+    #[inline]
     fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Box<Stop>>> {
+        match self.discards {
+            true => self.poll_no_message(cx),
+            false => self.poll_event(cx),
+        }
+    }
+
+    /// The next event that is no message.
+    #[cold]
+    fn poll_no_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Box<Stop>>> {
         loop {
             let event = ready!(self.poll_event(cx));
-            if !self.discards || !event.as_ref().is_ok_and(is_data) {
+            if !event.as_ref().is_ok_and(is_data) {
                 return Poll::Ready(event);
             }
         }
@@ -235,14 +245,10 @@ impl Link {
     /// The next event for the endpoint.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Box<Stop>>> {
         self.session.outbox().unpark();
-        if self.session.outbox().is_aborted() {
-            return Poll::Ready(Err(self.stopped(SessionError::Aborted.into())));
-        }
-        if let Some(event) = self.ahead.as_mut().and_then(|ahead| ahead.pop_front()) {
-            return Poll::Ready(Ok(event));
-        }
-        if let Some(stop) = self.stop.take() {
-            return Poll::Ready(Err(stop));
+        if (self.session.outbox().is_aborted() || self.ahead.is_some() || self.stop.is_some())
+            && let Some(first) = self.comes_first()
+        {
+            return Poll::Ready(first);
         }
         let end = loop {
             if self.turn.is_over() {
@@ -267,12 +273,9 @@ impl Link {
             {
                 break end;
             }
-            match self.poll_read(cx) {
+            match self.poll_read(cx, Demand::Any) {
                 Poll::Ready(Ok(None)) => {}
-                Poll::Ready(Ok(Some(event))) => {
-                    self.react(&event);
-                    return Poll::Ready(Ok(event));
-                }
+                Poll::Ready(Ok(Some(event))) => return Poll::Ready(Ok(event)),
                 Poll::Ready(Err(end)) => break end,
                 Poll::Pending => {
                     self.turn = Turn::default();
@@ -285,6 +288,19 @@ impl Link {
             }
         };
         Poll::Ready(Err(self.stopped(end)))
+    }
+
+    /// What there is before anything is parsed or read.
+    #[cold]
+    fn comes_first(&mut self) -> Option<Result<Event, Box<Stop>>> {
+        if self.session.outbox().is_aborted() {
+            return Some(Err(self.stopped(SessionError::Aborted.into())));
+        }
+        if let Some(event) = self.ahead.as_mut().and_then(|ahead| ahead.pop_front()) {
+            return Some(Ok(event));
+        }
+        self.ahead = None;
+        self.stop.take().map(Err)
     }
 
     /// Ends the turn of a connection that is always ready: others run first. The deadlines are
@@ -333,7 +349,7 @@ impl Link {
                     continue;
                 }
             }
-            match self.poll_read(cx) {
+            match self.poll_read(cx, Demand::Control) {
                 // A large frame is never under way here: its message would be data that waits.
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(end)) => self.stop_after_event(end),

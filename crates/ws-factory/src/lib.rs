@@ -110,6 +110,7 @@ pub use factory::{WebSocketFactory, WebSocketFactoryBuilder};
 
 mod upgrade;
 
+mod socket;
 mod transport;
 pub use transport::{Io, Transport};
 
@@ -122,6 +123,8 @@ mod driver;
 mod streaming;
 
 mod link;
+
+mod reading;
 
 mod clocks;
 

@@ -1,19 +1,18 @@
-//! A session without its endpoint: reading, writing, and the deadlines.
+//! A session without its endpoint: writing, and the deadlines; `reading` is the other half.
 //!
 //! `driver` says when; here is how. Nothing here waits: what cannot go on is pending, and whoever
 //! can make it go on knows the task.
 
 use std::{
     collections::VecDeque,
-    future::Future,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
 use ws_core::{
     Connection, Event, Frame, OpCode, Prepared, Role,
     generator::{self, MaskKeys},
@@ -27,13 +26,14 @@ use crate::{
     message_reader::Feed,
     outbox::Anew,
     queue::Outgoing,
+    reading::Reading,
     sessions::Registration,
     wire::Wire,
 };
 
 /// Everything of a session but the endpoint.
 pub(crate) struct Link {
-    io: Transport,
+    pub(crate) io: Transport,
     pub(crate) connection: Connection,
     wire: Wire,
     pub(crate) session: Session,
@@ -61,11 +61,7 @@ pub(crate) struct Link {
     behind: bool,
     /// Whether something was written that the transport may still hold.
     unflushed: bool,
-    /// Whether the last read was of the rest of a large message.
-    large: bool,
-    /// Whether a read is likely to find nothing: the last one left nothing in the socket, and
-    /// nobody has woken the task to read since.
-    drained: bool,
+    pub(crate) reading: Reading,
     /// Who is woken for what is queued while the task sleeps.
     waker: Waker,
     pub(crate) registration: Registration,
@@ -73,13 +69,6 @@ pub(crate) struct Link {
     #[cfg(feature = "metrics")]
     pub(crate) reported: crate::Traffic,
 }
-
-/// How many times as much as other reads one of the rest of a large message takes: fewer calls,
-/// which are most of what 1 MiB costs.
-const LARGE_READS: usize = 4;
-
-/// How much is read at first after a large message, in bytes.
-const BEFORE_LARGE: usize = 4 * 1024;
 
 impl Link {
     pub(crate) fn new(
@@ -107,8 +96,7 @@ impl Link {
             batch: 0,
             behind: false,
             unflushed: false,
-            large: false,
-            drained: false,
+            reading: Reading::default(),
             waker: Waker::noop().clone(),
             registration,
             #[cfg(feature = "metrics")]
@@ -354,55 +342,6 @@ impl Link {
             .encode(frame, keys.map(|keys| keys as _), self.wire.data());
     }
 
-    /// Reads once. `Ok(None)` when bytes came, an event when they completed a large frame.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, End>> {
-        let most = self.policy.max_read_bytes();
-        let (read, event) = match self.connection.direct_buffer(buffers::take_large) {
-            Some((buffer, room)) => {
-                let room = room.min(most.saturating_mul(LARGE_READS));
-                let read = ready!(poll_read_into(cx, &mut self.io, buffer, room))?;
-                self.large = true;
-                let event = self.connection.recv_direct(read)?;
-                if let Some(event) = &event {
-                    let rest = self.connection.take_rest();
-                    buffers::keep_large(event_len(event), rest);
-                }
-                (read, event)
-            }
-            None => {
-                // Most often nothing more has come, and this is all that it takes to be woken when
-                // it has. Woken after that it reads at once: 100 instructions less.
-                if self.drained && self.io.poll_read_ready(cx)?.is_pending() {
-                    self.drained = self.turn.bytes == 0;
-                    return Poll::Pending;
-                }
-                // One large message is likely to follow another: what is read with its header has
-                // to be copied, the rest has not.
-                let most = if self.large {
-                    most.min(BEFORE_LARGE)
-                } else {
-                    most
-                };
-                let Poll::Ready(bytes) = poll_read_scratch(cx, &mut self.io, most)? else {
-                    self.drained = true;
-                    return Poll::Pending;
-                };
-                self.large = false;
-                let read = bytes.len();
-                self.drained = read < most;
-                self.connection.recv(bytes);
-                (read, None)
-            }
-        };
-        if read == 0 {
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
-        }
-        // Cannot truncate: a turn ends long before.
-        self.turn.bytes += read as u32;
-        self.clocks.touch();
-        Poll::Ready(Ok(event))
-    }
-
     /// Sleeps until the next deadline; resolves when one ends the session.
     pub(crate) fn poll_clocks(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
         loop {
@@ -438,19 +377,6 @@ impl Link {
         self.role
     }
 
-    /// Reads and forgets, until the peer ends.
-    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let most = self.policy.max_read_bytes();
-        match ready!(poll_read_scratch(cx, &mut self.io, most)) {
-            Ok(bytes) if !bytes.is_empty() => {
-                // One read a turn: a peer that sends for ever does not keep the others waiting.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Ok(_) | Err(_) => Poll::Ready(()),
-        }
-    }
-
     /// Tells the peer that we shall send no more.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
@@ -464,35 +390,4 @@ impl std::fmt::Debug for Link {
             .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
-}
-
-/// How long the payload of a large message or frame is.
-fn event_len(event: &Event) -> usize {
-    match event {
-        Event::Message(message) => message.len(),
-        Event::Frame(frame) => frame.payload().len(),
-        _ => 0,
-    }
-}
-
-/// Reads once, at most `most` bytes.
-#[inline]
-fn poll_read_scratch(
-    cx: &mut Context<'_>,
-    io: &mut Transport,
-    most: usize,
-) -> Poll<io::Result<BytesMut>> {
-    buffers::read_with(|scratch| poll_read_into(cx, io, scratch, most))
-}
-
-/// Reads at most `room` bytes straight behind what `buffer` holds.
-#[inline]
-fn poll_read_into(
-    cx: &mut Context<'_>,
-    io: &mut Transport,
-    buffer: &mut BytesMut,
-    room: usize,
-) -> Poll<io::Result<usize>> {
-    let mut limited = buffer.limit(room);
-    pin!(io.read_buf(&mut limited)).poll(cx)
 }

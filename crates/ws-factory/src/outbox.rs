@@ -306,11 +306,15 @@ impl Outbox {
     }
 
     /// Tells the driver that there is something to do, and wakes it if it sleeps and nobody has.
+    #[inline]
     fn order(&self, queue: MutexGuard<'_, Queue>) {
         // Set and taken back under the lock: whoever set it has seen to the rest.
-        if self.news.load(Ordering::Relaxed) {
-            return;
+        if !self.news.load(Ordering::Relaxed) {
+            self.order_first(queue);
         }
+    }
+
+    fn order_first(&self, queue: MutexGuard<'_, Queue>) {
         self.news.store(true, Ordering::SeqCst);
         if !self.parked.load(Ordering::SeqCst) || !self.parked.swap(false, Ordering::AcqRel) {
             return;

@@ -6,13 +6,15 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+
+use crate::socket;
 
 /// What a boxed transport must do.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -59,6 +61,25 @@ impl Transport {
         }
     }
 
+    /// Reads once into `buffer`, also a few bytes of it.
+    ///
+    /// After a read that did not fill it, [`Self::poll_read_ready`] waits for more.
+    #[inline]
+    pub(crate) fn poll_read_slice(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Inner::Tcp(stream) => socket::poll_read(stream, cx, buffer),
+            Inner::Boxed(stream) => {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+        }
+    }
+
     /// Writes at once what can be; pending where it cannot, and then [`AsyncWrite::poll_write`] has
     /// to be asked, which sees to it that the task is woken. That is 60 instructions more for a TCP
     /// socket that can be written.
@@ -68,7 +89,7 @@ impl Transport {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
-            Inner::Tcp(stream) => match stream.try_write(data) {
+            Inner::Tcp(stream) => match socket::try_write(stream, data) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 written => Poll::Ready(written),
             },
