@@ -13,6 +13,7 @@ use crate::{
     generator::{self, MaskKeys},
     prepared::FormKey,
     state::{CloseState, Input},
+    utf8,
 };
 
 mod direct;
@@ -87,29 +88,19 @@ impl Connection {
     /// the message holds. So is nearly every read while no peer hurries, and then there is nothing
     /// to keep between reading and telling.
     ///
-    /// `None` if it is anything else, or there are extensions, or the endpoint wants messages in
-    /// other pieces: then nothing has happened, and [`Self::recv`] takes it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::poll_event`].
+    /// `None` if it is anything else, or breaks a rule, or there are extensions, or the endpoint
+    /// wants messages in other pieces: then nothing has happened, and [`Self::recv`] takes it.
     #[inline]
     pub fn recv_alone(
         &mut self,
         bytes: &mut [u8],
         keep: impl FnOnce(&[u8]) -> Bytes,
-    ) -> Result<Option<Message>, ProtocolError> {
-        if !self.takes_whole() || !self.input.is_empty() {
-            return Ok(None);
+    ) -> Option<Message> {
+        if self.has_buffer || !self.takes_whole() {
+            return None;
         }
-        let Some((kind, payload)) = self.parser.take_alone(bytes) else {
-            return Ok(None);
-        };
-        if kind == MessageKind::Text {
-            let checked = self.utf8.check_whole(payload);
-            self.fail_on(checked)?;
-        }
-        Ok(Some(Message::from_validated(kind, keep(payload))))
+        let (kind, payload) = self.parser.take_alone(bytes, is_valid)?;
+        Some(Message::from_validated(kind, keep(payload)))
     }
 
     /// Whether a message that is one whole frame can be told as it is.
@@ -138,13 +129,22 @@ impl Connection {
         if self.input.is_empty() && self.extensions.is_empty() && self.state.may_deliver() {
             return Ok(self.need_input());
         }
-        if self.takes_whole()
-            && let Some((kind, payload)) = self.parser.take_whole(&mut self.input)
-        {
-            return self.whole_message(kind, payload);
+        if let Some(message) = self.next_message() {
+            return Ok(Step::Event(Event::Message(message)));
         }
         let result = self.step(Demand::Any);
         self.fail_on(result)
+    }
+
+    /// The message that what was received begins with, if it is one whole frame that breaks no rule:
+    /// the short way to what [`Self::poll_event`] would tell next. `None` says nothing.
+    #[inline]
+    pub fn next_message(&mut self) -> Option<Message> {
+        if !self.has_buffer || !self.takes_whole() {
+            return None;
+        }
+        let (kind, payload) = self.parser.take_whole(&mut self.input, is_valid)?;
+        Some(Message::from_validated(kind, payload))
     }
 
     /// The next control frame, up to the next data frame: for while a message is being handled.
@@ -301,6 +301,12 @@ impl Connection {
         self.state.may_deliver()
     }
 
+    /// Whether it holds a buffer of what was received; what is in it may have been told.
+    #[must_use]
+    pub const fn has_buffer(&self) -> bool {
+        self.has_buffer
+    }
+
     /// Whether bytes were received that have not been told.
     #[must_use]
     pub fn has_input(&self) -> bool {
@@ -310,16 +316,6 @@ impl Connection {
     /// Changes the limits; they hold from the next frame on.
     pub const fn set_limits(&mut self, limits: Limits) {
         self.parser.set_limits(limits);
-    }
-
-    /// A message that came in one piece, where nobody has a say in its frames.
-    fn whole_message(&mut self, kind: MessageKind, payload: Bytes) -> Result<Step, ProtocolError> {
-        if kind == MessageKind::Text {
-            let checked = self.utf8.check_whole(&payload);
-            self.fail_on(checked)?;
-        }
-        let message = Message::from_validated(kind, payload);
-        Ok(Step::Event(Event::Message(message)))
     }
 
     fn step(&mut self, demand: Demand) -> Result<Step, ProtocolError> {
@@ -436,4 +432,9 @@ impl Connection {
         }
         result
     }
+}
+
+/// Whether a message may have this payload (§8.1).
+fn is_valid(kind: MessageKind, payload: &[u8]) -> bool {
+    kind == MessageKind::Binary || utf8::is_valid(payload)
 }

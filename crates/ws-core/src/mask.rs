@@ -12,6 +12,7 @@
 /// ws_core::mask::apply(&mut payload, [0x37, 0xfa, 0x21, 0x3d], 0);
 /// assert_eq!(payload, *b"\x7f\x9f\x4d\x51\x58"); // RFC 6455 §5.7
 /// ```
+#[inline]
 pub fn apply(payload: &mut [u8], key: [u8; 4], offset: u64) {
     // Only the position within the key matters, so the cast keeps all that does.
     let key = u32::from_le_bytes(key).rotate_right((offset & 3) as u32 * 8);
@@ -24,7 +25,17 @@ pub fn apply(payload: &mut [u8], key: [u8; 4], offset: u64) {
         // SAFETY: the processor has AVX2; that is all that the function asks for.
         return unsafe { apply_avx2(payload, key) };
     }
-    apply_blocks::<16>(payload, key);
+    apply_short(payload, key);
+}
+
+/// For payloads of a few dozen bytes, where a loop over large blocks would leave nearly all to the
+/// one over words.
+fn apply_short(payload: &mut [u8], key: u32) {
+    let (blocks, rest) = payload.as_chunks_mut::<64>();
+    for block in blocks {
+        apply_words(block.as_chunks_mut().0, key);
+    }
+    apply_blocks::<16>(rest, key);
 }
 
 /// From how many bytes on it pays to ask the processor what it can do.

@@ -14,6 +14,8 @@ use crate::{
     generator::MAX_HEADER_BYTES, mask,
 };
 
+mod whole;
+
 /// What the caller is ready to take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
@@ -78,24 +80,6 @@ struct OpenFrame {
     received: u64,
 }
 
-/// A message that is one whole frame: where its payload begins and ends.
-struct Whole {
-    kind: MessageKind,
-    /// Zeros, which change nothing, where there is none.
-    key: [u8; 4],
-    start: usize,
-    end: usize,
-}
-
-impl Whole {
-    #[inline]
-    fn unmask(&self, payload: &mut [u8]) {
-        if self.key != [0; 4] {
-            mask::apply(payload, self.key, 0);
-        }
-    }
-}
-
 impl Parser {
     /// A parser at the start of a connection, for the end that we are.
     #[must_use]
@@ -126,79 +110,6 @@ impl Parser {
 
     pub(crate) const fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Takes the message that `input` begins with, if it is one frame that is there as a whole and
-    /// breaks no rule. So is nearly every message, and this is a third of the way through
-    /// [`Self::next_part`]; otherwise nothing has happened, and that one says what there is.
-    ///
-    /// For a connection without extensions.
-    pub(crate) fn take_whole(&self, input: &mut BytesMut) -> Option<(MessageKind, Bytes)> {
-        let whole = self.whole(input)?;
-        if whole.end == whole.start {
-            input.advance(whole.end);
-            return Some((whole.kind, Bytes::new()));
-        }
-        let mut payload = match input.len() == whole.end {
-            true => std::mem::take(input),
-            false => input.split_to(whole.end),
-        };
-        payload.advance(whole.start);
-        whole.unmask(&mut payload);
-        Some((whole.kind, payload.freeze()))
-    }
-
-    /// The payload of the message that `input` is, if it is that and nothing else: as
-    /// [`Self::take_whole`], but where it lies.
-    #[inline]
-    pub(crate) fn take_alone<'a>(&self, input: &'a mut [u8]) -> Option<(MessageKind, &'a [u8])> {
-        let whole = self.whole(input)?;
-        if input.len() != whole.end {
-            return None;
-        }
-        let payload = &mut input[whole.start..];
-        whole.unmask(payload);
-        Some((whole.kind, payload))
-    }
-
-    /// Where the message lies that `input` begins with, if it is one whole frame.
-    #[inline]
-    fn whole(&self, input: &[u8]) -> Option<Whole> {
-        if self.frame.is_some() || self.message.is_some() || self.head_len > 0 {
-            return None;
-        }
-        let [first, second, rest @ ..] = input else {
-            return None;
-        };
-        let kind = match first {
-            0x81 => MessageKind::Text,
-            0x82 => MessageKind::Binary,
-            _ => return None,
-        };
-        let masked = second & 0x80 != 0;
-        let (len, after_length) = match second & 0x7F {
-            127 => return None,
-            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
-            len => (usize::from(len), 0),
-        };
-        let too_long_a_form = after_length == 2 && len < 126;
-        if masked != self.role.peer().masks()
-            || too_long_a_form
-            || len as u64 > self.limits.max_whole_bytes(kind)
-        {
-            return None;
-        }
-        let (key, start) = match masked {
-            true => (*rest[after_length..].first_chunk()?, 2 + after_length + 4),
-            false => ([0; 4], 2 + after_length),
-        };
-        let end = start + len;
-        (input.len() >= end).then_some(Whole {
-            kind,
-            key,
-            start,
-            end,
-        })
     }
 
     /// Takes the next part of a frame from the front of `input`.

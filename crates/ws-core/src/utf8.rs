@@ -63,16 +63,6 @@ impl Utf8Validator {
         Ok(())
     }
 
-    /// Takes a message that came as a whole, between two others.
-    pub(crate) fn check_whole(&mut self, text: &[u8]) -> Result<(), ProtocolError> {
-        // The verdict alone comes faster than the place; who is wrong can wait for that.
-        if simdutf8::basic::from_utf8(text).is_ok() {
-            return Ok(());
-        }
-        self.feed(text)?;
-        self.finish()
-    }
-
     /// Ends the message, and is ready for the next one.
     ///
     /// # Errors
@@ -85,6 +75,11 @@ impl Utf8Validator {
             _ => Err(ProtocolError::InvalidUtf8 { at: ended.at }),
         }
     }
+}
+
+/// Whether a message may be this text: the verdict alone comes faster than the place.
+pub(crate) fn is_valid(text: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(text).is_ok()
 }
 
 /// How many bytes at the end of `text` are the beginning of a character.

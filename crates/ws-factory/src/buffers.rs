@@ -7,7 +7,7 @@
 //! the buffers that messages of many reads are put together in: a fresh one costs a page fault for
 //! every 4 KiB, half of all that such a message costs.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
@@ -32,6 +32,11 @@ const WRITE_BYTES: usize = 8 * 1024;
 const KEPT_WRITE_BUFFERS: usize = 8;
 const MAX_KEPT_WRITE_BYTES: usize = 256 * 1024;
 
+/// How many queues of chunks a thread keeps, and how long each may be: one turn uses one, a
+/// broadcast as many as it reaches sessions of the thread.
+const KEPT_CHUNKS: usize = 64;
+const MAX_KEPT_CHUNKS: usize = 16;
+
 /// How much a thread keeps of the buffers of large messages, in bytes, and for how many reads that
 /// are none of theirs.
 const KEPT_LARGE_BYTES: usize = 32 << 20;
@@ -43,6 +48,7 @@ const LARGE_SLACK: usize = 4;
 thread_local! {
     static READ: RefCell<ReadBuffers> = const { RefCell::new(ReadBuffers::new()) };
     static WRITE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static CHUNKS: RefCell<Vec<VecDeque<Bytes>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Where a thread reads into, and what it hands on.
@@ -250,6 +256,25 @@ pub(crate) fn recycle(mut buffer: BytesMut) {
         buffer.clear();
         if buffers.len() < KEPT_WRITE_BUFFERS && buffer.try_reclaim(WRITE_BYTES) {
             buffers.push(buffer);
+        }
+    });
+}
+
+/// An empty queue of chunks.
+pub(crate) fn chunks() -> VecDeque<Bytes> {
+    CHUNKS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives an empty queue of chunks back to the thread, or drops it.
+pub(crate) fn recycle_chunks(chunks: VecDeque<Bytes>) {
+    if !(1..=MAX_KEPT_CHUNKS).contains(&chunks.capacity()) {
+        return;
+    }
+    // As in `recycle`.
+    let _gone = CHUNKS.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        if kept.len() < KEPT_CHUNKS {
+            kept.push(chunks);
         }
     });
 }

@@ -95,7 +95,7 @@ impl Queue {
             anew.push_back(Outgoing::Prepared(prepared.clone()));
             anew.len() - 1
         } else {
-            self.chunks.push_back(prepared.plain().clone());
+            self.chunks().push_back(prepared.plain().clone());
             self.chunks.len() - 1
         }
     }

@@ -15,11 +15,7 @@ use tokio::time::timeout;
 use ws_core::{CloseFrame, Role};
 
 use crate::{
-    Endpoint,
-    driver::{Driver, Stop},
-    ending::Verdict,
-    link::Link,
-    sessions::Registration,
+    Endpoint, driver::Driver, ending::Verdict, link::Link, sessions::Registration, stop::Stop,
     trace,
 };
 

@@ -126,6 +126,8 @@ mod link;
 
 mod reading;
 
+mod stop;
+
 mod clocks;
 
 mod buffers;

@@ -21,13 +21,14 @@ use ws_core::{
 use crate::{
     Policy, Session, SessionError, Transport, buffers,
     clocks::{Alarm, Clocks, Waiting},
-    driver::{Stop, Turn},
+    driver::Turn,
     ending::End,
     message_reader::Feed,
     outbox::Anew,
     queue::Outgoing,
     reading::Reading,
     sessions::Registration,
+    stop::Stop,
     wire::Wire,
 };
 
@@ -151,38 +152,64 @@ impl Link {
     /// Mostly that is a few small messages, which the socket takes in one call: for them this is
     /// the short way, half of the instructions of the other.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        if !self.behind
-            && self.wire.is_empty()
-            && self.session.outbox().has_news()
+        if self.has_only_news()
             && let Some((batch, data)) = self.session.outbox().take_small(self.session.meter())
         {
-            let written = match self.io.try_write(cx, &data) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => 0,
-            };
-            if written > 0 {
-                self.unflushed = self.io.buffers();
-                self.clocks.wrote();
-            }
-            if written == data.len() {
-                buffers::recycle(data);
-                self.batch = 0;
-                self.session.outbox().wrote(batch);
-                if !self.unflushed {
-                    return Poll::Ready(Ok(()));
-                }
-            } else {
+            let written = or_nothing(self.io.try_write(cx, &data))?;
+            if written < data.len() {
                 self.wire.go_on(data, written);
-                self.batch = batch;
+            } else {
+                buffers::recycle(data);
+            }
+            if self.wrote_of(batch, written) {
+                return Poll::Ready(Ok(()));
             }
         }
         self.poll_flush_all(cx)
+    }
+
+    /// Whether all that there is to write waits in the outbox.
+    #[inline]
+    fn has_only_news(&self) -> bool {
+        !self.behind && self.wire.is_empty() && self.session.outbox().has_news()
+    }
+
+    /// Notes what was written of a batch; what is left of it is on the wire. True if that is
+    /// nothing, and nothing is to be flushed.
+    #[inline]
+    fn wrote_of(&mut self, batch: u64, written: usize) -> bool {
+        if written > 0 {
+            self.unflushed = self.io.buffers();
+            self.clocks.wrote();
+        }
+        if !self.wire.is_empty() {
+            self.batch = batch;
+            return false;
+        }
+        self.batch = 0;
+        self.session.outbox().wrote(batch);
+        !self.unflushed
     }
 
     /// Whatever there is to write, in as many calls as it takes. Apart, so that the short way need
     /// not make room for this one's variables.
     #[inline(never)]
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        // A large message, or one that many receive, leaves as it is: 600 instructions less.
+        if self.has_only_news()
+            && let Some((batch, few)) = self.session.outbox().take_few(self.session.meter())
+        {
+            let written = or_nothing(match few.second.is_empty() {
+                true => self.io.try_write(cx, &few.first),
+                false => self.io.try_write_both(cx, [&few.first, &few.second]),
+            })?;
+            if written < few.len() {
+                self.wire.go_on_with(few, written);
+            }
+            if self.wrote_of(batch, written) {
+                return Poll::Ready(Ok(()));
+            }
+        }
         loop {
             if self.behind || self.session.outbox().has_news() {
                 self.exchange()?;
@@ -389,5 +416,13 @@ impl std::fmt::Debug for Link {
             .field("session", &self.session)
             .field("connection", &self.connection)
             .finish_non_exhaustive()
+    }
+}
+
+/// How much was written, also when that is nothing.
+fn or_nothing(written: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match written {
+        Poll::Ready(written) => written,
+        Poll::Pending => Ok(0),
     }
 }

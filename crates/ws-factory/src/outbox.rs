@@ -306,7 +306,7 @@ impl Outbox {
     }
 
     /// Tells the driver that there is something to do, and wakes it if it sleeps and nobody has.
-    #[inline]
+    #[inline(always)]
     fn order(&self, queue: MutexGuard<'_, Queue>) {
         // Set and taken back under the lock: whoever set it has seen to the rest.
         if !self.news.load(Ordering::Relaxed) {

@@ -56,6 +56,19 @@ pub(crate) struct Load {
     pub(crate) bytes: usize,
 }
 
+/// Whole frames in one or two pieces; the second may be empty.
+#[derive(Debug)]
+pub(crate) struct Few {
+    pub(crate) first: Bytes,
+    pub(crate) second: Bytes,
+}
+
+impl Few {
+    pub(crate) const fn len(&self) -> usize {
+        self.first.len() + self.second.len()
+    }
+}
+
 /// Whether something can still be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
@@ -157,6 +170,26 @@ impl Queue {
             && self.control.is_none()
             && self.phase == Phase::Open
             && self.policy.is_none()
+    }
+
+    /// Takes what waits if that is one or two chunks and nothing else is to be done: a large message
+    /// and its header, or one that many receive.
+    pub(crate) fn take_few(&mut self) -> Option<Few> {
+        let few = self.tail.is_empty()
+            && (1..=2).contains(&self.chunks.len())
+            && self.control.is_none()
+            && self.phase == Phase::Open
+            && self.policy.is_none();
+        if !few {
+            return None;
+        }
+        let mut chunks = std::mem::take(&mut self.chunks);
+        let few = Few {
+            first: chunks.pop_front()?,
+            second: chunks.pop_front().unwrap_or_default(),
+        };
+        buffers::recycle_chunks(chunks);
+        Some(few)
     }
 
     pub(crate) fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
@@ -268,8 +301,16 @@ impl Queue {
     pub(crate) fn put(&mut self, bytes: Bytes) {
         match &mut self.anew {
             Some(anew) => anew.push_back(Outgoing::Plain(bytes)),
-            None => self.chunks.push_back(bytes),
+            None => self.chunks().push_back(bytes),
         }
+    }
+
+    /// The chunks, to add to.
+    pub(crate) fn chunks(&mut self) -> &mut VecDeque<Bytes> {
+        if self.chunks.capacity() == 0 {
+            self.chunks = buffers::chunks();
+        }
+        &mut self.chunks
     }
 
     /// Moves the tail to what is written anew, if this is such a queue.

@@ -119,7 +119,7 @@ impl Link {
         if demand == Demand::Any
             && let Some(message) = self
                 .connection
-                .recv_alone(bytes, |payload| keeping.keep(payload))?
+                .recv_alone(bytes, |payload| keeping.keep(payload))
         {
             self.turn.events += 1;
             self.session.meter().received_message(message.len());

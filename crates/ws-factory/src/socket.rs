@@ -5,7 +5,7 @@
 //! 60. The driver has a budget of its own, so that other tasks run in time.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     task::{Context, Poll},
 };
 
@@ -70,6 +70,23 @@ pub(crate) fn try_write(stream: &TcpStream, data: &[u8]) -> io::Result<usize> {
     })
 }
 
+/// As [`try_write`], of several pieces.
+#[cfg(target_os = "linux")]
+pub(crate) fn try_write_vectored(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    use tokio::io::Interest;
+
+    stream.try_io(Interest::WRITABLE, || {
+        let mut nothing_else = SendAncillaryBuffer::default();
+        Ok(sendmsg(
+            stream,
+            pieces,
+            &mut nothing_else,
+            SendFlags::NOSIGNAL,
+        )?)
+    })
+}
+
 /// Reads into `buffer`; after a read that did not fill it, [`TcpStream::poll_read_ready`] waits for
 /// more where that can be known, and otherwise may let a read find nothing.
 #[cfg(not(target_os = "linux"))]
@@ -89,4 +106,10 @@ pub(crate) fn poll_read(
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn try_write(stream: &TcpStream, data: &[u8]) -> io::Result<usize> {
     stream.try_write(data)
+}
+
+/// As [`try_write`], of several pieces.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn try_write_vectored(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    stream.try_write_vectored(pieces)
 }

@@ -9,8 +9,8 @@ use std::task::Context;
 use ws_core::{Partial, ProtocolError, Step};
 
 use crate::{
-    Endpoint, MessageReader, Session, clocks::Waiting, driver::Stop, link::Link,
-    message_reader::Failure,
+    Endpoint, MessageReader, Session, clocks::Waiting, link::Link, message_reader::Failure,
+    stop::Stop,
 };
 
 /// Runs `on_stream` for the message that begins with `part`.

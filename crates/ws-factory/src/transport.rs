@@ -97,6 +97,22 @@ impl Transport {
         }
     }
 
+    /// As [`Self::try_write`], of two pieces in one call.
+    pub(crate) fn try_write_both(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: [&[u8]; 2],
+    ) -> Poll<io::Result<usize>> {
+        let pieces = pieces.map(io::IoSlice::new);
+        match &mut self.0 {
+            Inner::Tcp(stream) => match socket::try_write_vectored(stream, &pieces) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                written => Poll::Ready(written),
+            },
+            Inner::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, &pieces),
+        }
+    }
+
     fn pin(&mut self) -> Pin<&mut dyn Io> {
         match &mut self.0 {
             Inner::Tcp(stream) => Pin::new(stream),

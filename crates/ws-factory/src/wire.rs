@@ -17,7 +17,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use ws_core::{Frame, generator};
 
-use crate::{buffers, queue::SHARED_PAYLOAD_BYTES};
+use crate::{
+    buffers,
+    queue::{Few, SHARED_PAYLOAD_BYTES},
+};
 
 /// Frames in their wire form, not yet taken by the socket.
 ///
@@ -42,6 +45,10 @@ struct Frames {
 
 /// How many pieces one write gathers: beyond this a system call costs less than the bookkeeping.
 const MAX_SLICES: usize = 32;
+
+/// How many pieces come of at most two chunks: those, the tail, the control frames, and one of them
+/// in two where the control frames go between.
+const FEW_SLICES: usize = 5;
 
 /// How much room for frames a thread keeps: a session of its own needs it no longer than until the
 /// socket has taken them.
@@ -144,6 +151,16 @@ impl Wire {
         frames.advance(written);
     }
 
+    /// As [`Self::go_on`], with one or two large pieces.
+    pub(crate) fn go_on_with(&mut self, few: Few, written: usize) {
+        let frames = self.frames();
+        let pieces = [few.first, few.second].into_iter();
+        frames
+            .chunks
+            .extend(pieces.filter(|piece| !piece.is_empty()));
+        frames.advance(written);
+    }
+
     /// Writes as much as the socket takes in one call; returns how much that was.
     pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
@@ -200,11 +217,10 @@ impl Frames {
         let written = if self.control.is_empty() && self.chunks.is_empty() {
             ready!(io.poll_write(cx, &self.tail))?
         } else {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            match self.gather(&mut slices) {
-                // A broadcast, most often; the call for one piece is the cheaper one.
-                1 => ready!(io.poll_write(cx, &slices[0]))?,
-                count => ready!(io.poll_write_vectored(cx, &slices[..count]))?,
+            // Room for many pieces is 350 instructions to make; a large message is two.
+            match self.chunks.len() {
+                0..=2 => ready!(self.poll_write_gathered::<_, FEW_SLICES>(cx, io))?,
+                _ => ready!(self.poll_write_gathered::<_, MAX_SLICES>(cx, io))?,
             }
         };
         self.blocked = false;
@@ -215,9 +231,22 @@ impl Frames {
         Poll::Ready(Ok(written))
     }
 
+    fn poll_write_gathered<W: AsyncWrite + Unpin, const MOST: usize>(
+        &self,
+        cx: &mut Context<'_>,
+        io: Pin<&mut W>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); MOST];
+        match self.gather(&mut slices) {
+            // A broadcast, most often; the call for one piece is the cheaper one.
+            1 => io.poll_write(cx, &slices[0]),
+            count => io.poll_write_vectored(cx, &slices[..count]),
+        }
+    }
+
     /// The pieces in the order in which they leave: the rest of a frame that has begun, the control
     /// frames, the other data.
-    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut slots = slices.iter_mut();
         let mut count = 0;
         let mut put = |piece: &'a [u8]| {

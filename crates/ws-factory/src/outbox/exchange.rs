@@ -12,7 +12,7 @@ use ws_core::CloseFrame;
 use super::Outbox;
 use crate::{
     Policy,
-    queue::{Outgoing, Phase},
+    queue::{Few, Outgoing, Phase},
     tally::Meter,
     wire::Wire,
 };
@@ -128,6 +128,20 @@ impl Outbox {
         meter.waited(queue.total());
         self.news.store(false, Ordering::Relaxed);
         Some((queue.take_batch(meter), std::mem::take(&mut queue.tail)))
+    }
+
+    /// As [`Self::take_small`], if what waits is one or two large pieces.
+    ///
+    /// For when the wire is empty.
+    pub(crate) fn take_few(&self, meter: &Meter) -> Option<(u64, Few)> {
+        let mut queue = self.lock();
+        if self.is_aborted() {
+            return None;
+        }
+        let few = queue.take_few()?;
+        meter.waited(queue.total());
+        self.news.store(false, Ordering::Relaxed);
+        Some((queue.take_batch(meter), few))
     }
 
     /// Takes what is to be written anew, all of it.

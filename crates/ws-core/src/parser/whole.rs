@@ -1,0 +1,120 @@
+//! The short way: a message that is one frame, which lies whole in what was read.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::Parser;
+use crate::{MessageKind, mask};
+
+/// A message that is one whole frame: where its payload begins and ends.
+struct Whole {
+    kind: MessageKind,
+    /// Zeros, which change nothing, where there is none.
+    key: [u8; 4],
+    start: usize,
+    end: usize,
+}
+
+impl Whole {
+    #[inline]
+    fn unmask(&self, payload: &mut [u8]) {
+        if self.key != [0; 4] {
+            mask::apply(payload, self.key, 0);
+        }
+    }
+}
+
+impl Parser {
+    /// Takes the message that `input` begins with, if it is one frame that is there as a whole and
+    /// breaks no rule. So is nearly every message, and this is a third of the way through
+    /// [`Self::next_part`]; otherwise nothing has happened, and that one says what there is.
+    ///
+    /// So it is where the payload is not what `is_valid` asks for.
+    ///
+    /// For a connection without extensions.
+    #[inline]
+    pub(crate) fn take_whole(
+        &self,
+        input: &mut BytesMut,
+        is_valid: impl FnOnce(MessageKind, &[u8]) -> bool,
+    ) -> Option<(MessageKind, Bytes)> {
+        let whole = self.whole(input)?;
+        let payload = &mut input[whole.start..whole.end];
+        whole.unmask(payload);
+        if !is_valid(whole.kind, payload) {
+            // Masked again: whoever looks at it next finds what came.
+            whole.unmask(payload);
+            return None;
+        }
+        if payload.is_empty() {
+            input.advance(whole.end);
+            return Some((whole.kind, Bytes::new()));
+        }
+        input.advance(whole.start);
+        let payload = match input.len() == whole.end - whole.start {
+            true => std::mem::take(input),
+            false => input.split_to(whole.end - whole.start),
+        };
+        Some((whole.kind, payload.freeze()))
+    }
+
+    /// The payload of the message that `input` is, if it is that and nothing else: as
+    /// [`Self::take_whole`], but where it lies.
+    #[inline]
+    pub(crate) fn take_alone<'a>(
+        &self,
+        input: &'a mut [u8],
+        is_valid: impl FnOnce(MessageKind, &[u8]) -> bool,
+    ) -> Option<(MessageKind, &'a [u8])> {
+        let whole = self.whole(input)?;
+        if input.len() != whole.end {
+            return None;
+        }
+        let payload = &mut input[whole.start..];
+        whole.unmask(payload);
+        if !is_valid(whole.kind, payload) {
+            whole.unmask(payload);
+            return None;
+        }
+        Some((whole.kind, payload))
+    }
+
+    /// Where the message lies that `input` begins with, if it is one whole frame.
+    #[inline]
+    fn whole(&self, input: &[u8]) -> Option<Whole> {
+        if self.frame.is_some() || self.message.is_some() || self.head_len > 0 {
+            return None;
+        }
+        let [first, second, rest @ ..] = input else {
+            return None;
+        };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let masked = second & 0x80 != 0;
+        let (len, after_length) = match second & 0x7F {
+            127 => return None,
+            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            len => (usize::from(len), 0),
+        };
+        let too_long_a_form = after_length == 2 && len < 126;
+        if masked != self.role.peer().masks()
+            || too_long_a_form
+            || len as u64 > self.limits.max_whole_bytes(kind)
+        {
+            return None;
+        }
+        let (key, start) = match masked {
+            true => (*rest[after_length..].first_chunk()?, 2 + after_length + 4),
+            false => ([0; 4], 2 + after_length),
+        };
+        let end = start + len;
+        (input.len() >= end).then_some(Whole {
+            kind,
+            key,
+            start,
+            end,
+        })
+    }
+}
