@@ -12,6 +12,7 @@
 // Servers.
 pub mod echo;
 pub mod serving;
+pub mod spread;
 
 // The load, from the wire to the run.
 pub mod frame;

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, BufRead},
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -57,6 +58,9 @@ pub struct Plan {
     /// Shakes hands with a browser's headers.
     #[arg(long)]
     pub browser: bool,
+    /// How many threads, for a server that has several.
+    #[arg(long, default_value = "1")]
+    pub threads: NonZeroUsize,
 }
 
 /// What a stage did.

@@ -1,8 +1,9 @@
-//! A server's frame: one thread, any port of the loopback, until stdin ends.
+//! A server's frame: one thread unless more are asked for, any port of the loopback, until stdin ends.
 
 use std::{
     future::Future,
     io::{self, Read},
+    net::SocketAddr,
     thread,
 };
 
@@ -22,10 +23,23 @@ where
     Serve: FnOnce(TcpListener) -> Served,
     Served: Future<Output = io::Result<()>>,
 {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    run_on(&mut Builder::new_current_thread(), serve)
+}
+
+/// As [`run`], on another runtime.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_on<Serve, Served>(runtime: &mut Builder, serve: Serve) -> io::Result<()>
+where
+    Serve: FnOnce(TcpListener) -> Served,
+    Served: Future<Output = io::Result<()>>,
+{
+    let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        say_address(&listener)?;
+        let listener = TcpListener::bind(LOOPBACK).await?;
+        say_address(listener.local_addr()?);
         tokio::select! {
             served = serve(listener) => served,
             () = end_of_stdin() => Ok(()),
@@ -52,14 +66,17 @@ where
     })
 }
 
+/// Where servers listen: any port.
+pub const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
+
+/// A server's first line.
 #[expect(clippy::print_stdout, reason = "whoever started this reads it")]
-fn say_address(listener: &TcpListener) -> io::Result<()> {
-    println!("listening on ws://{}/", listener.local_addr()?);
-    Ok(())
+pub fn say_address(address: SocketAddr) {
+    println!("listening on ws://{address}/");
 }
 
-/// A thread of its own, which costs nothing while it waits.
-async fn end_of_stdin() {
+/// Waits on a thread of its own, which costs nothing meanwhile.
+pub async fn end_of_stdin() {
     let (sender, receiver) = oneshot::channel();
     thread::spawn(move || {
         let _ended = io::stdin().read_to_end(&mut Vec::new());

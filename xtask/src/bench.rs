@@ -7,6 +7,7 @@
 mod cost;
 mod instructions;
 mod machine;
+mod placement;
 mod program;
 mod scenario;
 mod table;
@@ -15,9 +16,10 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use self::{
     cost::{Cost, resident_bytes},
+    placement::Placement,
     program::Program,
     scenario::{Measure, Scenario, Server},
-    table::Row,
+    table::{Column, Row},
 };
 use crate::{Outcome, binaries::cargo, root, target};
 
@@ -155,7 +157,7 @@ fn measure(programs: &Programs, scenario: &Scenario, asked: &Asked<'_>) -> Resul
         })
         .collect();
     let rounds = match scenario.measure {
-        Measure::Time => asked.rounds,
+        Measure::Time | Measure::Workers => asked.rounds,
         // Memory is hardly noisy, and ten thousand connections take their time.
         Measure::Memory => asked.rounds.min(MEMORY_ROUNDS),
     };
@@ -168,55 +170,77 @@ fn measure(programs: &Programs, scenario: &Scenario, asked: &Asked<'_>) -> Resul
         }
     }
     let table = match scenario.measure {
-        Measure::Time => {
-            let (one, many) = scenario.unit;
-            let per = format!("µs a {one}");
-            let rate = format!("{many} a second");
-            let columns = [
-                (per.as_str(), 2),
-                ("user", 2),
-                ("system", 2),
-                (rate.as_str(), 0),
-                ("bytes received", 0),
-                ("lost", 0),
-            ];
-            // What is the same for all, or nothing, is no column.
-            let wire = matches!(scenario.load, ["echo", "--deflate", ..]);
-            let lost = scenario.load.starts_with(&["broadcast"]);
-            let shown = [true, true, true, true, wire, lost];
-            columns_shown(&columns, &shown, &mut rows)
-        }
+        Measure::Time | Measure::Workers => time_table(scenario, &mut rows),
         Measure::Memory => {
             let columns = [("bytes after an echo", 0), ("after connect", 0)];
+            let columns = columns.map(|(name, decimals)| Column::new(name, decimals));
             table::markdown(&columns, &rows)
         }
     };
-    let Scenario { name, title, .. } = scenario;
     let counted =
         if scenario.load.starts_with(&["echo"]) || scenario.load.starts_with(&["broadcast"]) {
             "messages"
         } else {
             "connections"
         };
+    let heading = heading(scenario);
     Ok(format!(
-        "### `{name}`: {title}\n\n{rounds} rounds of {count} {counted}\n\n{table}"
+        "{heading}\n\n{rounds} rounds of {count} {counted}\n\n{table}"
     ))
 }
 
 const MEMORY_ROUNDS: usize = 3;
 
-fn columns_shown(columns: &[(&str, usize)], shown: &[bool], rows: &mut [Row]) -> String {
-    let kept = |index: &usize| shown[*index];
+fn heading(scenario: &Scenario) -> String {
+    let Scenario { name, title, .. } = scenario;
+    match scenario.measure {
+        Measure::Time | Measure::Memory => format!("### `{name}`: {title}"),
+        Measure::Workers => {
+            let placement = Placement::of(scenario.measure);
+            let (placed, description) = (placement.title(), placement.description());
+            format!("### `{name}`: {title}; {placed}\n\n{description} {SPREAD}")
+        }
+    }
+}
+
+/// What the columns say of connections.
+const SPREAD: &str = "Which worker of `PerCore` gets a connection is the kernel's choice, by a hash of its addresses \
+     (SO_REUSEPORT), so that few connections are spread unevenly: shown are the worker with the fewest and the one with \
+     the most. On the multi-thread runtime no connection belongs to a worker.";
+
+fn time_table(scenario: &Scenario, rows: &mut [Row]) -> String {
+    let workers = scenario.measure == Measure::Workers;
+    let (one, many) = scenario.unit;
+    let per = format!("µs a {one}");
+    let rate = format!("{many} a second");
+    // What is the same for all, or nothing, is no column.
+    let wire = matches!(scenario.load, ["echo", "--deflate", ..]);
+    let lost = scenario.load.starts_with(&["broadcast"]);
+    let columns = [
+        (true, Column::new(&per, 2)),
+        (true, Column::new("user", 2)),
+        (true, Column::new("system", 2)),
+        (
+            true,
+            Column {
+                compared: workers,
+                ..Column::new(&rate, 0)
+            },
+        ),
+        (wire, Column::new("bytes received", 0)),
+        (lost, Column::new("lost", 0)),
+        (workers, Column::new("fewest connections", 0)),
+        (workers, Column::new("most connections", 0)),
+    ];
     for round in rows.iter_mut().flat_map(|row| &mut row.rounds) {
-        *round = (0..round.len())
-            .filter(kept)
-            .map(|index| round[index])
+        let values = columns.iter().zip(round.iter());
+        *round = values
+            .filter(|((shown, _), _)| *shown)
+            .map(|(_, value)| *value)
             .collect();
     }
-    let columns: Vec<_> = (0..columns.len())
-        .filter(kept)
-        .map(|index| columns[index])
-        .collect();
+    let columns = columns.iter().filter(|(shown, _)| *shown);
+    let columns: Vec<Column<'_>> = columns.map(|(_, column)| *column).collect();
     table::markdown(&columns, rows)
 }
 
@@ -229,7 +253,7 @@ fn count(scenario: &Scenario, quick: bool) -> u64 {
     };
     let room = program::descriptors().map_or(u64::MAX, |all| all.saturating_sub(OTHER_DESCRIPTORS));
     match scenario.measure {
-        Measure::Time => count,
+        Measure::Time | Measure::Workers => count,
         Measure::Memory => count.min(room),
     }
 }
@@ -244,19 +268,19 @@ fn one_round(
     server: &Server,
     count: u64,
 ) -> Result<Vec<f64>, String> {
-    let mut command = program::on_core(0, &programs.path(server.program));
+    let placement = Placement::of(scenario.measure);
+    let mut command = placement.server(&programs.path(server.program));
     let serving = Program::start(server.program, command.args(server.arguments))?;
-    let mut command = program::on_core(1, &programs.path("load"));
-    command.args(scenario.load);
+    let mut command = placement.load(&programs.path("load"), scenario.load);
     command.args(["--address", &serving.address(ANSWER)?]);
     let counted = match scenario.measure {
-        Measure::Time => "--messages",
+        Measure::Time | Measure::Workers => "--messages",
         Measure::Memory => "--connections",
     };
     let mut load = Program::start("load", command.args([counted, &count.to_string()]))?;
     load.line(STAGE)?;
-    let columns = match scenario.measure {
-        Measure::Time => {
+    let mut columns = match scenario.measure {
+        Measure::Time | Measure::Workers => {
             let before = Cost::of(serving.id())?;
             load.go_on()?;
             let stage = Stage::parse(&load.line(STAGE)?)?;
@@ -274,7 +298,10 @@ fn one_round(
         }
     };
     load.finish(ANSWER)?;
-    serving.finish(ANSWER)?;
+    let last = serving.finish(ANSWER)?;
+    if scenario.measure != Measure::Memory {
+        columns.extend(spread(last.as_deref())?);
+    }
     Ok(columns)
 }
 
@@ -289,6 +316,23 @@ fn time_columns(cost: Cost, stage: Stage) -> Vec<f64> {
         stage.bytes / stage.messages,
         stage.lost,
     ]
+}
+
+/// The fewest and the most connections on one worker, from a server's last line; NaN if it says none.
+fn spread(line: Option<&str>) -> Result<[f64; 2], String> {
+    let Some(line) = line else {
+        return Ok([f64::NAN; 2]);
+    };
+    let each = line.strip_prefix("connections ").unwrap_or_default();
+    let each: Result<Vec<f64>, _> = each.split_whitespace().map(str::parse).collect();
+    match each {
+        Ok(each) if !each.is_empty() => {
+            let fewest = each.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = each.iter().copied().fold(0.0, f64::max);
+            Ok([fewest, most])
+        }
+        _ => Err(format!("a server's last line is {line:?}")),
+    }
 }
 
 /// What a load says at the end of a stage.
@@ -361,5 +405,15 @@ mod tests {
         assert!((stage.nanoseconds - 9.0).abs() < f64::EPSILON);
         assert!((stage.lost - 1.0).abs() < f64::EPSILON);
         assert!(Stage::parse("done messages=4").is_err());
+    }
+
+    #[test]
+    fn spread_is_the_fewest_and_the_most_of_a_last_line() {
+        assert_eq!(spread(Some("connections 50 7 43")), Ok([7.0, 50.0]));
+        assert_eq!(spread(Some("connections 0")), Ok([0.0, 0.0]));
+        assert!(spread(None).is_ok_and(|none| none.iter().all(|it| it.is_nan())));
+        for wrong in ["connections ", "panicked 3", ""] {
+            assert!(spread(Some(wrong)).is_err(), "{wrong:?}");
+        }
     }
 }

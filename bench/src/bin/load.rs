@@ -21,8 +21,14 @@ enum Scenario {
 
 fn main() -> io::Result<()> {
     let scenario = Scenario::parse();
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let runtime = match scenario.plan().threads.get() {
+        1 => Builder::new_current_thread().enable_all().build(),
+        threads => Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build(),
+    };
+    runtime?.block_on(async {
         match scenario {
             Scenario::Echo(plan) => plan.echo().await,
             Scenario::Idle(plan) => plan.idle().await,
@@ -30,4 +36,12 @@ fn main() -> io::Result<()> {
             Scenario::Broadcast(plan) => plan.broadcast().await,
         }
     })
+}
+
+impl Scenario {
+    const fn plan(&self) -> &Plan {
+        match self {
+            Self::Echo(plan) | Self::Idle(plan) | Self::Churn(plan) | Self::Broadcast(plan) => plan,
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Where and of what the numbers are: the lines above a table.
 
-use std::{fs, process::Command, thread};
+use std::{fs, process::Command};
 
 use super::program;
 use crate::{child, root};
 
 /// The machine, the compiler and the versions, as a Markdown list.
 pub(super) fn description() -> String {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = program::cores();
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let (cpu, kernel) = (read("/proc/cpuinfo"), read("/proc/sys/kernel/osrelease"));
     let model = cpu.lines().find_map(|line| {
@@ -15,7 +15,7 @@ pub(super) fn description() -> String {
         (name.trim() == "model name").then_some(model.trim())
     });
     let pinned = if program::can_pin() {
-        "server on core 0, load on core 1"
+        "server on core 0, load on core 1, but for workers"
     } else {
         "NOT pinned (no `taskset`, or one core only): expect noise"
     };

@@ -1,4 +1,4 @@
-//! A program of `bench/`: started on one core, talked to in lines, ended by the end of its stdin.
+//! A program of `bench/`: started on its cores, talked to in lines, ended by the end of its stdin.
 
 use std::{
     fs,
@@ -71,11 +71,17 @@ impl Program {
         told.map_err(|error| format!("{}: {error}", self.name))
     }
 
-    /// Ends it in good order.
-    pub(super) fn finish(mut self, at_most: Duration) -> Result<(), String> {
+    /// Ends it in good order; gives the last line that nobody has read.
+    pub(super) fn finish(mut self, at_most: Duration) -> Result<Option<String>, String> {
         drop(self.stdin.take());
         match self.child.wait_at_most(at_most) {
-            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(Some(status)) if status.success() => {
+                let mut last = None;
+                while let Ok(line) = self.lines.recv_timeout(at_most) {
+                    last = Some(line);
+                }
+                Ok(last)
+            }
             Ok(Some(status)) => Err(format!("{} ended with {status}", self.name)),
             Ok(None) => Err(format!("{} does not end", self.name)),
             Err(error) => Err(format!("{}: {error}", self.name)),
@@ -83,26 +89,30 @@ impl Program {
     }
 }
 
-/// `program` on this core, with as many descriptors as it may have.
+/// `program` on these cores, as `taskset` names them, with as many descriptors as it may have.
 ///
 /// A shell and `taskset` become the program, one after the other, so that its id stays that of the
 /// child. Where there is no second core or no `taskset`, it runs where the system puts it.
-pub(super) fn on_core(core: usize, program: &Path) -> Command {
+pub(super) fn on_cores(cores: &str, program: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n \"$(ulimit -H -n)\"; exec \"$@\"", "sh"]);
     if can_pin() {
-        command.args(["taskset", "-c", &core.to_string()]);
+        command.args(["taskset", "-c", cores]);
     }
     command.arg(program);
     command
 }
 
+/// How many cores there are for server and load.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Whether server and load can each have a core.
 pub(super) fn can_pin() -> bool {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut taskset = Command::new("taskset");
     taskset.arg("--version").stdout(Stdio::null());
-    cores >= 2 && taskset.status().is_ok_and(|status| status.success())
+    cores() >= 2 && taskset.status().is_ok_and(|status| status.success())
 }
 
 /// How many descriptors a program may have at most; `None` where that is not told.

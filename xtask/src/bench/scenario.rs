@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Ceiling,
     Peer,
     Ours,
+    /// This project, too: what it is compared with where there is nobody else.
+    OneWorker,
 }
 
 const fn server(
@@ -66,6 +68,34 @@ const BROADCAST: &[Server] = &[
     ),
 ];
 
+/// This project on one thread and on several: as many as it has cores, where no number is said.
+const WORKERS: &[Server] = &[
+    server(
+        "current-thread runtime, 1 worker",
+        "echo-ws-handler",
+        &[],
+        Kind::OneWorker,
+    ),
+    server(
+        "`PerCore`, 1 worker",
+        "echo-ws-handler",
+        &["per-core", "1"],
+        Kind::Ours,
+    ),
+    server(
+        "`PerCore`, N workers",
+        "echo-ws-handler",
+        &["per-core"],
+        Kind::Ours,
+    ),
+    server(
+        "multi-thread runtime, N workers",
+        "echo-ws-handler",
+        &["multi-thread"],
+        Kind::Ours,
+    ),
+];
+
 /// One thing to measure.
 #[derive(Debug)]
 pub(super) struct Scenario {
@@ -87,6 +117,8 @@ pub(super) struct Scenario {
 pub(super) enum Measure {
     /// Time on a core for each unit.
     Time,
+    /// The same on several cores, and how many connections each of them has.
+    Workers,
     /// Memory for each connection.
     Memory,
 }
@@ -94,10 +126,8 @@ pub(super) enum Measure {
 /// In the order in which they are run and shown.
 #[rustfmt::skip]
 pub(super) const SCENARIOS: &[Scenario] = &[
-    echo("64b", "64 B, 100 connections, 1 in flight", 200_000,
-        &["echo", "--bytes", "64", "--connections", "100", "--warm-up", "100"]),
-    echo("64b-burst", "64 B, 100 connections, 64 in flight", 640_000,
-        &["echo", "--bytes", "64", "--connections", "100", "--in-flight", "64", "--warm-up", "5"]),
+    echo("64b", "64 B, 100 connections, 1 in flight", 200_000, SMALL),
+    echo("64b-burst", "64 B, 100 connections, 64 in flight", 640_000, SMALL_BURST),
     echo("1k", "1 KiB, 100 connections, 1 in flight", 200_000,
         &["echo", "--bytes", "1024", "--connections", "100", "--warm-up", "100"]),
     echo("16k", "16 KiB, 100 connections, 1 in flight", 50_000,
@@ -145,9 +175,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         count: 300,
         unit: ("delivery", "deliveries"),
     },
+    Scenario {
+        measure: Measure::Workers,
+        servers: WORKERS,
+        ..echo("workers-64b", "64 B, 100 connections, 1 in flight, over workers", 200_000, SMALL)
+    },
+    Scenario {
+        measure: Measure::Workers,
+        servers: WORKERS,
+        ..echo("workers-64b-burst", "64 B, 100 connections, 64 in flight, over workers", 1_280_000, SMALL_BURST)
+    },
     idle("idle", "idle connections, a minimal request", &["idle"]),
     idle("idle-browser", "idle connections, a browser's request", &["idle", "--browser"]),
 ];
+
+#[rustfmt::skip]
+const SMALL: &[&str] =
+    &["echo", "--bytes", "64", "--connections", "100", "--warm-up", "100"];
+
+#[rustfmt::skip]
+const SMALL_BURST: &[&str] =
+    &["echo", "--bytes", "64", "--connections", "100", "--in-flight", "64", "--warm-up", "5"];
 
 const fn echo(
     name: &'static str,
@@ -219,6 +267,7 @@ mod tests {
     fn scenario_is_chosen_by_name_or_family() {
         assert_eq!(names(&["64b"]), ["64b"]);
         assert_eq!(names(&["broadcast"]), ["broadcast-10", "broadcast-1000"]);
+        assert_eq!(names(&["workers"]), ["workers-64b", "workers-64b-burst"]);
         assert_eq!(names(&["1k", "16k"]), ["1k", "16k"]);
         assert_eq!(names(&[]).len(), SCENARIOS.len());
     }
@@ -233,9 +282,9 @@ mod tests {
     #[test]
     fn every_scenario_has_us_and_somebody_to_compare_with() {
         for scenario in SCENARIOS {
-            for kind in [Kind::Ours, Kind::Peer] {
-                let found = scenario.servers.iter().any(|it| it.kind == kind);
-                assert!(found, "{}: {kind:?}", scenario.name);
+            for kinds in [&[Kind::Ours][..], &[Kind::Peer, Kind::OneWorker]] {
+                let found = scenario.servers.iter().any(|it| kinds.contains(&it.kind));
+                assert!(found, "{}: {kinds:?}", scenario.name);
             }
         }
     }

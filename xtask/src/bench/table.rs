@@ -1,4 +1,4 @@
-//! Rounds in, a Markdown table out: medians, spread, and ratios to the best peer.
+//! Rounds in, a Markdown table out: medians, spread, and ratios to the best peer or to one worker.
 
 use std::fmt::Write;
 
@@ -13,27 +13,36 @@ pub(super) struct Row {
     pub(super) rounds: Vec<Vec<f64>>,
 }
 
-/// What the columns are called, and how many decimals they have. The first one is compared.
-pub(super) type Columns<'a> = &'a [(&'a str, usize)];
+/// A column of numbers. The first one of a table is always compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column<'a> {
+    pub(super) name: &'a str,
+    pub(super) decimals: usize,
+    /// Whether one worker's is a measure for it, too.
+    pub(super) compared: bool,
+}
+
+impl<'a> Column<'a> {
+    pub(super) const fn new(name: &'a str, decimals: usize) -> Self {
+        Self {
+            name,
+            decimals,
+            compared: false,
+        }
+    }
+}
 
 /// The table. The ratios are those of the same round, of which the median is taken: what slows
 /// down the whole machine for a while is in both.
-pub(super) fn markdown(columns: Columns<'_>, rows: &[Row]) -> String {
-    let best = rows
-        .iter()
-        .filter(|row| row.kind == Kind::Peer)
-        .min_by(|a, b| a.median(0).total_cmp(&b.median(0)));
-    let ceiling = rows.iter().find(|row| row.kind == Kind::Ceiling);
-    let references = [("best peer", best), ("bare", ceiling)];
-    let references = references.map(|(name, row)| row.map(|row| (name, row)));
-    let references: Vec<(&str, &Row)> = references.into_iter().flatten().collect();
+pub(super) fn markdown(columns: &[Column<'_>], rows: &[Row]) -> String {
+    let references = references(columns, rows);
+    let among_others = rows.iter().any(|row| row.kind == Kind::Peer);
 
     let mut head = "| |".to_owned();
     let mut rule = "|---|".to_owned();
-    let (compared, _) = columns[0];
-    let names = columns[1..].iter().map(|(name, _)| (*name).to_owned());
-    let ratios = references.iter().map(|(name, _)| format!("× {name}"));
-    let all = [compared.to_owned(), "lowest–highest".to_owned()];
+    let names = columns[1..].iter().map(|column| column.name.to_owned());
+    let ratios = references.iter().map(|reference| reference.title.clone());
+    let all = [columns[0].name.to_owned(), "lowest–highest".to_owned()];
     for name in all.into_iter().chain(names).chain(ratios) {
         // Writing to a string does not fail.
         let _ = write!(head, " {name} |");
@@ -41,25 +50,62 @@ pub(super) fn markdown(columns: Columns<'_>, rows: &[Row]) -> String {
     }
     let mut table = format!("{head}\n{rule}\n");
     for row in rows {
-        let emphasis = if row.kind == Kind::Ours { "**" } else { "" };
-        let (_, decimals) = columns[0];
+        let emphasised = row.kind == Kind::Ours && among_others;
+        let emphasis = if emphasised { "**" } else { "" };
+        let decimals = columns[0].decimals;
         let (low, high) = row.spread();
         let _ = write!(table, "| {emphasis}{}{emphasis} |", row.name);
         let _ = write!(table, " {emphasis}{:.decimals$}{emphasis} |", row.median(0));
         let _ = write!(table, " {low:.decimals$}–{high:.decimals$} |");
-        for (column, (_, decimals)) in columns.iter().enumerate().skip(1) {
-            let median = row.median(column);
+        for (index, Column { decimals, .. }) in columns.iter().enumerate().skip(1) {
+            let median = row.median(index);
             let _ = match median.is_nan() {
                 true => write!(table, " – |"),
                 false => write!(table, " {median:.decimals$} |"),
             };
         }
-        for (_, reference) in &references {
-            let _ = write!(table, " {:.2} |", row.ratio_to(reference));
+        for Reference {
+            row: other, column, ..
+        } in &references
+        {
+            let _ = write!(table, " {:.2} |", row.ratio_to(other, *column));
         }
         table.push('\n');
     }
     table
+}
+
+/// A row that all are compared with, and in what.
+struct Reference<'a> {
+    title: String,
+    row: &'a Row,
+    column: usize,
+}
+
+fn references<'a>(columns: &[Column<'_>], rows: &'a [Row]) -> Vec<Reference<'a>> {
+    let of = |kind| rows.iter().filter(move |row| row.kind == kind);
+    let best = of(Kind::Peer).min_by(|a, b| a.median(0).total_cmp(&b.median(0)));
+    let first = [
+        ("best peer", best),
+        ("bare", of(Kind::Ceiling).next()),
+        ("one worker", of(Kind::OneWorker).next()),
+    ];
+    let first = first.into_iter().filter_map(|(name, row)| {
+        Some(Reference {
+            title: format!("× {name}"),
+            row: row?,
+            column: 0,
+        })
+    });
+    let compared = columns.iter().enumerate().filter(|(_, it)| it.compared);
+    let others = compared.filter_map(|(column, Column { name, .. })| {
+        Some(Reference {
+            title: format!("{name}, × one worker"),
+            row: of(Kind::OneWorker).next()?,
+            column,
+        })
+    });
+    first.chain(others).collect()
 }
 
 impl Row {
@@ -79,8 +125,8 @@ impl Row {
         })
     }
 
-    fn ratio_to(&self, other: &Self) -> f64 {
-        let pairs = self.column(0).zip(other.column(0));
+    fn ratio_to(&self, other: &Self, column: usize) -> f64 {
+        let pairs = self.column(column).zip(other.column(column));
         median(pairs.map(|(ours, theirs)| ours / theirs).collect())
     }
 }
@@ -119,7 +165,7 @@ mod tests {
             row("fast", Kind::Peer, &[4.0, 8.0, 4.0]),
         ];
 
-        let table = markdown(&[("µs", 1), ("more", 0)], &rows);
+        let table = markdown(&[Column::new("µs", 1), Column::new("more", 0)], &rows);
 
         assert_eq!(
             table,
@@ -130,6 +176,37 @@ mod tests {
 | **we** | **3.0** | 2.0–4.0 | 7 | 0.50 | 2.00 |
 | slow | 9.0 | 9.0–9.0 | 7 | 2.25 | 9.00 |
 | fast | 4.0 | 4.0–8.0 | 7 | 1.00 | 4.00 |
+"
+        );
+    }
+
+    #[test]
+    fn one_worker_is_a_measure_for_the_first_column_and_for_those_compared() {
+        let mut rows = [
+            row("one", Kind::OneWorker, &[2.0, 4.0, 2.0]),
+            row("two", Kind::Ours, &[3.0, 4.0, 4.0]),
+        ];
+        for round in &mut rows[1].rounds {
+            round[1] = f64::NAN;
+            round.push(21.0);
+        }
+        for round in &mut rows[0].rounds {
+            round.push(14.0);
+        }
+        let rate = Column {
+            compared: true,
+            ..Column::new("rate", 0)
+        };
+
+        let table = markdown(&[Column::new("µs", 1), Column::new("few", 0), rate], &rows);
+
+        assert_eq!(
+            table,
+            "\
+| | µs | lowest–highest | few | rate | × one worker | rate, × one worker |
+|---|---:|---:|---:|---:|---:|---:|
+| one | 2.0 | 2.0–4.0 | 7 | 14 | 1.00 | 1.00 |
+| two | 4.0 | 3.0–4.0 | – | 21 | 1.50 | 1.50 |
 "
         );
     }
