@@ -21,7 +21,9 @@ impl Cost {
         for thread in fs::read_dir(&path).map_err(unreadable)? {
             let path = thread.map_err(unreadable)?.path().join("schedstat");
             // A thread may be gone by now; what it did was done before.
-            let text = fs::read_to_string(path).unwrap_or_default();
+            let Ok(text) = fs::read_to_string(path) else {
+                continue;
+            };
             nanoseconds += number(text.split_whitespace().next())?;
         }
         let stat = format!("/proc/{process}/stat");
