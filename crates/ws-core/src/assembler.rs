@@ -11,9 +11,12 @@ use crate::{
     Event, Frame, FramePart, Limits, Message, MessageKind, OpCode, Partial, ProtocolError, utf8,
 };
 
-/// The message that is arriving.
+/// The message that is arriving: nothing, and a word of room for it, while none is.
 #[derive(Debug, Default)]
-pub(crate) struct Assembler {
+pub(crate) struct Assembler(Option<Box<Arriving>>);
+
+#[derive(Debug, Default)]
+struct Arriving {
     /// The message of which a part has come, and not the last.
     message: Option<OpenMessage>,
     /// What has come of it; of a text that is delivered in pieces, the unfinished character.
@@ -42,17 +45,18 @@ impl Assembler {
             return Ok(None);
         };
         if !part.ends_message() {
-            self.message = Some(message);
-            self.buffer.extend_from_slice(&part.payload);
+            let arriving = self.0.get_or_insert_default();
+            arriving.message = Some(message);
+            arriving.buffer.extend_from_slice(&part.payload);
             return Ok(None);
         }
 
-        self.message = None;
-        let payload = if self.buffer.is_empty() {
-            part.payload
-        } else {
-            self.buffer.extend_from_slice(&part.payload);
-            std::mem::take(&mut self.buffer).freeze()
+        let payload = match self.0.take().map(|arriving| arriving.buffer) {
+            Some(mut buffer) if !buffer.is_empty() => {
+                buffer.extend_from_slice(&part.payload);
+                buffer.freeze()
+            }
+            _ => part.payload,
         };
         Ok(Some(Event::Message(Message::from_validated(
             message.kind,
@@ -70,15 +74,19 @@ impl Assembler {
             return Ok(None);
         };
         let last = part.ends_message();
+        let arriving = self.0.get_or_insert_default();
         let piece = match message.kind {
-            MessageKind::Text => self.whole_characters(part.payload),
+            MessageKind::Text => whole_characters(&mut arriving.buffer, part.payload),
             MessageKind::Binary => part.payload,
         };
 
         let first = !message.delivered;
         let wanted = last || !piece.is_empty();
         message.delivered |= wanted;
-        self.message = (!last).then_some(message);
+        arriving.message = Some(message);
+        if last {
+            self.0 = None;
+        }
         Ok(wanted.then(|| {
             Event::Partial(Partial {
                 piece: Message::from_validated(message.kind, piece),
@@ -91,7 +99,7 @@ impl Assembler {
     /// Leaves the message that `frame` begins to whoever took the frame.
     pub(crate) fn skip(&mut self, frame: &Frame) {
         if frame.opcode != OpCode::Continuation {
-            self.skipping = true;
+            self.0.get_or_insert_default().skipping = true;
         }
         self.end_skipping(frame.fin);
     }
@@ -99,7 +107,8 @@ impl Assembler {
     /// The buffer that the rest of a frame is read into, past the parser; `None` unless a message
     /// is being put together in it.
     pub(crate) fn buffer(&mut self) -> Option<&mut BytesMut> {
-        self.message.is_some().then_some(&mut self.buffer)
+        let arriving = self.0.as_mut()?;
+        arriving.message.is_some().then_some(&mut arriving.buffer)
     }
 
     /// Counts what has been read into the buffer; returns the message if that was its end.
@@ -109,7 +118,10 @@ impl Assembler {
         ends_message: bool,
         limits: &Limits,
     ) -> Result<Option<Event>, ProtocolError> {
-        let Some(message) = self.message.as_mut() else {
+        let Some(arriving) = &mut self.0 else {
+            return Ok(None);
+        };
+        let Some(message) = &mut arriving.message else {
             return Ok(None);
         };
         count(message, read, limits)?;
@@ -117,18 +129,16 @@ impl Assembler {
             return Ok(None);
         }
         let kind = message.kind;
-        self.message = None;
+        arriving.message = None;
         // What is left of the buffer stays, for whoever asks for it.
-        let payload = self.buffer.split().freeze();
+        let payload = arriving.buffer.split().freeze();
         Ok(Some(Event::Message(Message::from_validated(kind, payload))))
     }
 
     /// What is left of the buffer of a message that has been handed on.
     pub(crate) fn take_rest(&mut self) -> BytesMut {
-        match self.message {
-            None if self.buffer.is_empty() => std::mem::take(&mut self.buffer),
-            _ => BytesMut::new(),
-        }
+        let over = self.0.take_if(|arriving| arriving.is_over());
+        over.map_or_else(BytesMut::new, |arriving| arriving.buffer)
     }
 
     /// Counts a part against the limit of its message; `None` when the message is somebody else's.
@@ -137,43 +147,52 @@ impl Assembler {
         part: &FramePart,
         limits: &Limits,
     ) -> Result<Option<OpenMessage>, ProtocolError> {
-        if self.skipping {
+        let arriving = self.0.as_ref();
+        if arriving.is_some_and(|arriving| arriving.skipping) {
             self.end_skipping(part.ends_message());
             return Ok(None);
         }
+        let open = arriving.and_then(|arriving| arriving.message);
         let begins = part.header.opcode.message_kind().map(|kind| OpenMessage {
             kind,
             len: 0,
             delivered: false,
         });
         // The parser let no continuation pass that has nothing to continue.
-        let Some(mut message) = self.message.or(begins) else {
+        let Some(mut message) = open.or(begins) else {
             return Ok(None);
         };
         count(&mut message, part.payload.len(), limits)?;
         Ok(Some(message))
     }
 
-    const fn end_skipping(&mut self, fin: bool) {
+    fn end_skipping(&mut self, fin: bool) {
         if fin {
-            self.skipping = false;
+            self.0.take_if(|arriving| arriving.message.is_none());
         }
     }
+}
 
-    /// As many whole characters as there are; the beginning of the next one is kept.
-    fn whole_characters(&mut self, payload: Bytes) -> Bytes {
-        if self.buffer.is_empty() {
-            let whole = payload.len() - utf8::unfinished_len(&payload);
-            self.buffer.extend_from_slice(&payload[whole..]);
-            return payload.slice(..whole);
-        }
-        let mut text = std::mem::take(&mut self.buffer);
-        text.extend_from_slice(&payload);
-        let whole = text.len() - utf8::unfinished_len(&text);
-        self.buffer.extend_from_slice(&text[whole..]);
-        text.truncate(whole);
-        text.freeze()
+impl Arriving {
+    /// Whether nothing of it is to come.
+    fn is_over(&self) -> bool {
+        self.message.is_none() && self.buffer.is_empty() && !self.skipping
     }
+}
+
+/// As many whole characters as there are; the beginning of the next one is kept in `buffer`.
+fn whole_characters(buffer: &mut BytesMut, payload: Bytes) -> Bytes {
+    if buffer.is_empty() {
+        let whole = payload.len() - utf8::unfinished_len(&payload);
+        buffer.extend_from_slice(&payload[whole..]);
+        return payload.slice(..whole);
+    }
+    let mut text = std::mem::take(buffer);
+    text.extend_from_slice(&payload);
+    let whole = text.len() - utf8::unfinished_len(&text);
+    buffer.extend_from_slice(&text[whole..]);
+    text.truncate(whole);
+    text.freeze()
 }
 
 /// Adds to a message's length, up to its limit.

@@ -11,7 +11,8 @@ use crate::{Frame, FrameHeader, FramePart, ProtocolError};
 /// The frame that is arriving.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCollector {
-    buffer: BytesMut,
+    /// Mostly there is none, and that takes a word.
+    buffer: Option<Box<BytesMut>>,
 }
 
 impl FrameCollector {
@@ -21,38 +22,42 @@ impl FrameCollector {
         part: FramePart,
         max_bytes: u64,
     ) -> Result<Option<Frame>, ProtocolError> {
-        let bytes = (self.buffer.len() + part.payload.len()) as u64;
+        let kept = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
+        let bytes = (kept + part.payload.len()) as u64;
         if bytes > max_bytes {
             return Err(ProtocolError::FrameTooBig { bytes, max_bytes });
         }
         if part.first && part.last {
             return Ok(Some(part.into_frame()));
         }
-        self.buffer.extend_from_slice(&part.payload);
-        Ok(part.last.then(|| self.take(&part.header)))
+        self.buffer().extend_from_slice(&part.payload);
+        if !part.last {
+            return Ok(None);
+        }
+        let frame = self.take(&part.header);
+        self.take_rest();
+        Ok(Some(frame))
     }
 
     /// Where payload that is read past the parser belongs.
-    pub(crate) const fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.buffer
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        self.buffer.get_or_insert_default()
     }
 
-    /// The frame, once its last byte is in the buffer.
+    /// The frame, once its last byte is in the buffer. What is left of that stays, for whoever asks
+    /// for it.
     pub(crate) fn take(&mut self, header: &FrameHeader) -> Frame {
         Frame {
             fin: header.fin,
             reserved: header.reserved,
             opcode: header.opcode,
-            // What is left of the buffer stays, for whoever asks for it.
-            payload: self.buffer.split().freeze(),
+            payload: self.buffer().split().freeze(),
         }
     }
 
     /// What is left of the buffer of a frame that has been handed on.
     pub(crate) fn take_rest(&mut self) -> BytesMut {
-        match self.buffer.is_empty() {
-            true => std::mem::take(&mut self.buffer),
-            false => BytesMut::new(),
-        }
+        let rest = self.buffer.take_if(|buffer| buffer.is_empty());
+        rest.map_or_else(BytesMut::new, |rest| *rest)
     }
 }

@@ -39,15 +39,22 @@ pub struct Connection {
     /// still holds the allocation.
     has_buffer: bool,
     parser: Parser,
-    extensions: ExtensionStack,
-    /// What an encoded message depends on besides itself, if that can be said.
-    form_key: Option<FormKey>,
+    /// Mostly there are none, and that takes a word.
+    extended: Option<Box<Extended>>,
     utf8: Utf8Validator,
     /// Whether the message under way is text, and so has to be UTF-8.
     in_text: bool,
     frames: FrameCollector,
     assembler: Assembler,
     state: CloseState,
+}
+
+/// What a connection has that agreed on extensions.
+#[derive(Debug)]
+struct Extended {
+    extensions: ExtensionStack,
+    /// What an encoded message depends on besides itself, if that can be said.
+    form_key: Option<FormKey>,
 }
 
 impl Connection {
@@ -60,8 +67,12 @@ impl Connection {
             input: BytesMut::new(),
             has_buffer: false,
             parser: Parser::new(role, limits).with_claimed(extensions.claimed()),
-            form_key: extensions.outbound_key(),
-            extensions,
+            extended: (!extensions.is_empty()).then(|| {
+                Box::new(Extended {
+                    form_key: extensions.outbound_key(),
+                    extensions,
+                })
+            }),
             utf8: Utf8Validator::default(),
             in_text: false,
             frames: FrameCollector::default(),
@@ -105,9 +116,7 @@ impl Connection {
 
     /// Whether a message that is one whole frame can be told as it is.
     fn takes_whole(&self) -> bool {
-        self.delivery == Delivery::Messages
-            && self.extensions.is_empty()
-            && self.state.may_deliver()
+        self.delivery == Delivery::Messages && self.extended.is_none() && self.state.may_deliver()
     }
 
     /// The next thing that the peer did.
@@ -126,7 +135,7 @@ impl Connection {
     }
 
     fn poll_input(&mut self) -> Result<Step, ProtocolError> {
-        if self.input.is_empty() && self.extensions.is_empty() && self.state.may_deliver() {
+        if self.input.is_empty() && self.extended.is_none() && self.state.may_deliver() {
             return Ok(self.need_input());
         }
         if let Some(message) = self.next_message() {
@@ -214,12 +223,14 @@ impl Connection {
             (true, Some(keys)) => generator::encode_masked(&frame, keys.next_key(), out),
             (true, None) => {}
         };
-        if self.extensions.is_empty() || frame.header.opcode.is_control() {
-            return write(frame.into_frame());
-        }
-        self.extensions.push_outbound(frame);
-        while let Some(part) = self.extensions.poll_outbound() {
-            write(part.into_frame());
+        match &mut self.extended {
+            Some(extended) if !frame.header.opcode.is_control() => {
+                extended.extensions.push_outbound(frame);
+                while let Some(part) = extended.extensions.poll_outbound() {
+                    write(part.into_frame());
+                }
+            }
+            _ => write(frame.into_frame()),
         }
     }
 
@@ -235,22 +246,25 @@ impl Connection {
         keys: Option<&mut dyn MaskKeys>,
         out: &mut BytesMut,
     ) -> Option<Bytes> {
-        match self.form_key.take() {
-            Some(key) if !self.role.masks() => {
-                let form = prepared.form(&key, || {
-                    let mut form = BytesMut::new();
-                    self.encode_frames(prepared, None, &mut form);
-                    form.freeze()
-                });
-                self.form_key = Some(key);
-                Some(form)
-            }
-            key => {
-                self.form_key = key;
+        let key = match &mut self.extended {
+            Some(extended) => extended.form_key.take(),
+            None => Some(FormKey::default()),
+        };
+        let shared = match &key {
+            Some(key) if !self.role.masks() => Some(prepared.form(key, || {
+                let mut form = BytesMut::new();
+                self.encode_frames(prepared, None, &mut form);
+                form.freeze()
+            })),
+            _ => {
                 self.encode_frames(prepared, keys, out);
                 None
             }
+        };
+        if let Some(extended) = &mut self.extended {
+            extended.form_key = key;
         }
+        shared
     }
 
     fn encode_frames(
@@ -275,7 +289,7 @@ impl Connection {
     /// Whether plain frames are on the wire what they are in the outbox.
     #[must_use]
     pub fn sends_plain(&self) -> bool {
-        !self.role.masks() && self.extensions.is_empty()
+        !self.role.masks() && self.extended.is_none()
     }
 
     /// Notes that our Close has been queued for the wire.
@@ -339,20 +353,22 @@ impl Connection {
     /// The next part as the extensions leave it, or why there is none.
     fn next_part(&mut self, demand: Demand) -> Result<Result<FramePart, Step>, ProtocolError> {
         loop {
-            if demand == Demand::Control {
-                if self.extensions.has_inbound()? {
-                    return Ok(Err(Step::DataWaits));
-                }
-            } else if let Some(part) = self.extensions.poll_inbound()? {
-                return Ok(Ok(part));
-            }
-            match self.parser.next_part(&mut self.input, demand)? {
-                Parsed::Part(part)
-                    if self.extensions.is_empty() || part.header.opcode.is_control() =>
-                {
+            if let Some(Extended { extensions, .. }) = self.extended.as_deref_mut() {
+                if demand == Demand::Control {
+                    if extensions.has_inbound()? {
+                        return Ok(Err(Step::DataWaits));
+                    }
+                } else if let Some(part) = extensions.poll_inbound()? {
                     return Ok(Ok(part));
                 }
-                Parsed::Part(part) => self.extensions.push_inbound(part),
+            }
+            match self.parser.next_part(&mut self.input, demand)? {
+                Parsed::Part(part) => match &mut self.extended {
+                    Some(extended) if !part.header.opcode.is_control() => {
+                        extended.extensions.push_inbound(part);
+                    }
+                    _ => return Ok(Ok(part)),
+                },
                 Parsed::NeedInput => return Ok(Err(self.need_input())),
                 Parsed::DataWaits => return Ok(Err(Step::DataWaits)),
             }
@@ -396,7 +412,7 @@ impl Connection {
                 false => MessageKind::Binary,
             };
             // Without extensions nothing grows, and the parser has counted.
-            let max_bytes = match self.extensions.is_empty() {
+            let max_bytes = match self.extended.is_none() {
                 true => u64::MAX,
                 false => self.parser.limits().max_told_frame_bytes(kind),
             };

@@ -200,16 +200,13 @@ impl Clocks {
         (number == pings.sent).then(|| pings.last_at.elapsed())
     }
 
-    /// Resolves when the next deadline has come.
+    /// Resolves when the next deadline has come. For when [`Self::is_armed`] is false.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         policy: &Policy,
         waiting: Waiting,
     ) -> Poll<Alarm> {
-        if self.is_armed(waiting) {
-            return Poll::Pending;
-        }
         loop {
             let now = Instant::now();
             self.account(now, waiting);
@@ -240,7 +237,8 @@ impl Clocks {
     /// Whether the timer is set for a deadline that can only have moved away: nothing to do but
     /// to note when the peer was last heard of. So it is in nearly every turn: 85 instructions in
     /// the place of 400.
-    fn is_armed(&mut self, waiting: Waiting) -> bool {
+    #[inline]
+    pub(crate) fn is_armed(&mut self, waiting: Waiting) -> bool {
         if self.armed != Some(waiting)
             || self.timer.as_ref().is_some_and(|timer| timer.is_elapsed())
         {

@@ -64,9 +64,11 @@ impl<E: Endpoint> Driver<E> {
         // Not an `async fn`: that would hold the driver twice, as it was given and as it is used.
         let mut driver = self;
         async move {
-            let stop = match driver.connect().await {
-                Ok(()) => driver.live().await,
-                Err(stop) => stop,
+            let stop = 'life: {
+                if let Err(stop) = driver.connect().await {
+                    break 'life stop;
+                }
+                driver.live().await
             };
             // Boxed, so that a living session does not carry the room that its end will need.
             Box::pin(driver.finish(stop)).await;

@@ -370,7 +370,15 @@ impl Link {
     }
 
     /// Sleeps until the next deadline; resolves when one ends the session.
+    #[inline]
     pub(crate) fn poll_clocks(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
+        match self.clocks.is_armed(waiting) {
+            true => Poll::Pending,
+            false => self.poll_deadlines(cx, waiting),
+        }
+    }
+
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<End> {
         loop {
             let alarm = ready!(self.clocks.poll(cx, &self.policy, waiting));
             let error = match alarm {

@@ -64,7 +64,7 @@ impl Transport {
     /// Reads once into `buffer`, also a few bytes of it.
     ///
     /// After a read that did not fill it, [`Self::poll_read_ready`] waits for more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_read_slice(
         &mut self,
         cx: &mut Context<'_>,
@@ -83,6 +83,7 @@ impl Transport {
     /// Writes at once what can be; pending where it cannot, and then [`AsyncWrite::poll_write`] has
     /// to be asked, which sees to it that the task is woken. That is 60 instructions more for a TCP
     /// socket that can be written.
+    #[inline(always)]
     pub(crate) fn try_write(
         &mut self,
         cx: &mut Context<'_>,

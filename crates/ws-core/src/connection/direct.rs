@@ -37,7 +37,7 @@ impl Connection {
         &mut self,
         spare: impl FnOnce(usize) -> Option<BytesMut>,
     ) -> Option<(&mut BytesMut, usize)> {
-        if !self.input.is_empty() || !self.extensions.is_empty() || !self.state.may_deliver() {
+        if !self.input.is_empty() || self.extended.is_some() || !self.state.may_deliver() {
             return None;
         }
         let remaining = self.parser.data_remaining()?;
