@@ -50,6 +50,18 @@ pub enum Initiator {
 }
 
 /// How a session ended.
+///
+/// ```
+/// use ws_factory::{CloseEvent, SessionError};
+///
+/// /// For the log of an operator, who need not know of every peer that went away.
+/// fn is_worth_a_look(event: &CloseEvent) -> bool {
+///     match event.cause() {
+///         Some(SessionError::Endpoint(_) | SessionError::Panicked) => true,
+///         _ => event.status().get() == 1002,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CloseEvent {
     pub(crate) status: CloseStatus,

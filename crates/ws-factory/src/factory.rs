@@ -16,12 +16,10 @@ use http::{Request, Response, StatusCode, request::Parts};
 use ws_core::ExtensionStack;
 
 use crate::{
-    Accept, Accepted, Acceptor, ConfigError, Endpoint, EndpointRegistry, ExtensionNegotiator,
-    ExtensionOffer, FactoryStats, OriginPolicy, Policy, RefusalReason, Rejection, Session,
-    SessionId, SessionListener, ShutdownReport, StatelessEndpoint, UpgradeRequest,
+    Accepted, Acceptor, ExtensionOffer, FactoryStats, Policy, RefusalReason, Rejection, Session,
+    SessionId, ShutdownReport, UpgradeRequest, WebSocketFactoryBuilder,
     extensions::ExtensionRegistry,
     launch::Launch,
-    listener::Listeners,
     negotiation::{Candidate, OriginChecked},
     sessions::Sessions,
     upgrade::PendingUpgrade,
@@ -67,6 +65,20 @@ impl WebSocketFactory {
     /// Begins to configure a factory.
     pub fn builder() -> WebSocketFactoryBuilder {
         WebSocketFactoryBuilder::default()
+    }
+
+    pub(crate) fn new(
+        acceptor: Box<dyn Acceptor>,
+        extensions: ExtensionRegistry,
+        policy: Policy,
+        sessions: Sessions,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            acceptor,
+            extensions,
+            policy: Arc::new(policy),
+            sessions: Arc::new(sessions),
+        }))
     }
 
     /// Whether a request asks for a WebSocket: its `Upgrade` lists `websocket`.
@@ -207,12 +219,54 @@ impl WebSocketFactory {
     }
 
     /// The sessions that are open; those that open or close meanwhile may be among them or not.
+    ///
+    /// A list of handles, made anew for each call: for what is looked at, closed or told something
+    /// now and then. Who sends to many all the time has them join a [`crate::Group`].
+    ///
+    /// ```
+    /// use ws_factory::{Prepared, WebSocketFactory};
+    ///
+    /// /// Tells everybody who keeps up; returns how many those are.
+    /// fn announce(factory: &WebSocketFactory, news: &str) -> usize {
+    ///     let news = Prepared::from(news); // encoded once
+    ///     let sessions = factory.sessions();
+    ///     let told = sessions.iter().filter(|session| session.try_send_prepared(&news).is_ok());
+    ///     told.count()
+    /// }
+    /// # use ws_factory::from_fn;
+    /// # let factory = WebSocketFactory::builder()
+    /// #     .fallback(|_| from_fn(|_session, _message| async { Ok(()) }))
+    /// #     .build()?;
+    /// # assert_eq!(announce(&factory, "maintenance at noon"), 0);
+    /// # Ok::<(), ws_factory::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.0.sessions.all()
     }
 
     /// The open session of this name.
+    ///
+    /// ```
+    /// use ws_factory::{CloseCode, SessionId, WebSocketFactory};
+    ///
+    /// /// Returns whether there was such a session.
+    /// fn kick(factory: &WebSocketFactory, id: SessionId) -> bool {
+    ///     let Some(session) = factory.session(id) else {
+    ///         return false;
+    ///     };
+    ///     session.close(CloseCode::POLICY_VIOLATION, "by an operator");
+    ///     true
+    /// }
+    /// # use ws_factory::{Established, Role, Transport, from_fn};
+    /// # let factory = WebSocketFactory::builder()
+    /// #     .fallback(|_| from_fn(|_session, _message| async { Ok(()) }))
+    /// #     .build()?;
+    /// # let (near, _far) = tokio::io::duplex(64);
+    /// # let mut foreign = Established::new(Transport::boxed(near), Role::Server);
+    /// # assert!(!kick(&factory, foreign.session().id()), "a session of another factory");
+    /// # Ok::<(), ws_factory::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn session(&self, id: SessionId) -> Option<Session> {
         self.0.sessions.get(id)
@@ -291,176 +345,4 @@ fn take_head<B>(request: &mut Request<B>) -> Parts {
     parts.headers = std::mem::take(request.headers_mut());
     parts.extensions = std::mem::take(request.extensions_mut());
     parts
-}
-
-/// Configures a [`WebSocketFactory`].
-#[derive(Default)]
-#[must_use = "nothing is configured until it is built"]
-pub struct WebSocketFactoryBuilder {
-    registry: EndpointRegistry,
-    acceptor: Option<Box<dyn Acceptor>>,
-    extensions: ExtensionRegistry,
-    policy: Policy,
-    listeners: Listeners,
-    /// The first mistake; told when it is built, so that the calls chain.
-    fault: Option<ConfigError>,
-}
-
-impl WebSocketFactoryBuilder {
-    /// Serves a subprotocol with an endpoint that is made for each connection.
-    pub fn endpoint<E: Endpoint>(
-        self,
-        subprotocol: &str,
-        make: impl Fn(&UpgradeRequest) -> E + Send + Sync + 'static,
-    ) -> Self {
-        self.registering(|registry| registry.register(Some(subprotocol), make))
-    }
-
-    /// Serves a subprotocol with an endpoint that is made for each connection, asynchronously. It
-    /// may come with headers for the 101, or be refused.
-    ///
-    /// ```
-    /// use ws_factory::{Accept, Endpoint, Rejection, UpgradeRequest, WebSocketFactory};
-    /// # struct Chat;
-    /// # impl Endpoint for Chat {}
-    ///
-    /// let builder = WebSocketFactory::builder().endpoint_with(
-    ///     "chat",
-    ///     |request: UpgradeRequest| async move {
-    ///         if request.cookie("session").is_none() {
-    ///             return Err(Rejection::forbidden("log in first"));
-    ///         }
-    ///         Ok(Accept::new(Chat).with_header("x-room", "lobby")?)
-    ///     },
-    /// );
-    /// ```
-    pub fn endpoint_with<E, Fut>(
-        self,
-        subprotocol: &str,
-        make: impl Fn(UpgradeRequest) -> Fut + Send + Sync + 'static,
-    ) -> Self
-    where
-        E: Endpoint,
-        Fut: Future<Output = Result<Accept<E>, Rejection>> + Send + 'static,
-    {
-        self.registering(|registry| registry.register_with(Some(subprotocol), make))
-    }
-
-    /// Serves a subprotocol with one endpoint that all its connections share.
-    pub fn shared<E: StatelessEndpoint>(
-        self,
-        subprotocol: &str,
-        endpoint: impl Into<Arc<E>>,
-    ) -> Self {
-        self.registering(|registry| registry.register_shared(Some(subprotocol), endpoint))
-    }
-
-    /// Serves clients with which no subprotocol is agreed, as [`Self::endpoint`] does.
-    pub fn fallback<E: Endpoint>(
-        self,
-        make: impl Fn(&UpgradeRequest) -> E + Send + Sync + 'static,
-    ) -> Self {
-        self.registering(|registry| registry.register(None, make))
-    }
-
-    /// Serves clients with which no subprotocol is agreed, as [`Self::endpoint_with`] does.
-    pub fn fallback_with<E, Fut>(
-        self,
-        make: impl Fn(UpgradeRequest) -> Fut + Send + Sync + 'static,
-    ) -> Self
-    where
-        E: Endpoint,
-        Fut: Future<Output = Result<Accept<E>, Rejection>> + Send + 'static,
-    {
-        self.registering(|registry| registry.register_with(None, make))
-    }
-
-    /// Serves clients with which no subprotocol is agreed, as [`Self::shared`] does.
-    pub fn fallback_shared<E: StatelessEndpoint>(self, endpoint: impl Into<Arc<E>>) -> Self {
-        self.registering(|registry| registry.register_shared(None, endpoint))
-    }
-
-    /// Which origins may connect. Default: the same origin.
-    pub fn with_origin(mut self, origin: OriginPolicy) -> Self {
-        self.registry.set_origin(origin);
-        self
-    }
-
-    /// Decides by an acceptor of your own, instead of by registered endpoints; it decides about
-    /// origins, too.
-    pub fn with_acceptor(mut self, acceptor: impl Acceptor) -> Self {
-        self.acceptor = Some(Box::new(acceptor));
-        self
-    }
-
-    /// Agrees to an extension when a client offers it. Default: to none.
-    pub fn with_extension(mut self, negotiator: impl ExtensionNegotiator) -> Self {
-        let name = negotiator.name().to_owned();
-        if !self.extensions.add(Arc::new(negotiator)) {
-            self.fault
-                .get_or_insert(ConfigError::DuplicateExtension { name });
-        }
-        self
-    }
-
-    /// Tells a listener of every session that opens and closes. There may be several; they are told
-    /// in the order in which they were added.
-    pub fn with_listener(mut self, listener: impl SessionListener) -> Self {
-        self.listeners.0.push(Box::new(listener));
-        self
-    }
-
-    /// The policy that sessions begin with. Default: [`Policy::default`].
-    pub fn with_policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// The policy so far, to change some of it.
-    #[must_use]
-    pub const fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// Builds the factory.
-    ///
-    /// # Errors
-    ///
-    /// The first [`ConfigError`] that was made.
-    pub fn build(self) -> Result<WebSocketFactory, ConfigError> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        let acceptor: Box<dyn Acceptor> = match self.acceptor {
-            Some(_) if !self.registry.is_empty() => return Err(ConfigError::AcceptorAndEndpoints),
-            Some(acceptor) => acceptor,
-            None if self.registry.is_empty() => return Err(ConfigError::NoEndpoint),
-            None => Box::new(self.registry),
-        };
-        Ok(WebSocketFactory(Arc::new(Inner {
-            acceptor,
-            extensions: self.extensions,
-            policy: Arc::new(self.policy),
-            sessions: Arc::new(Sessions::new(self.listeners)),
-        })))
-    }
-
-    fn registering(
-        mut self,
-        register: impl FnOnce(&mut EndpointRegistry) -> Result<(), ConfigError>,
-    ) -> Self {
-        if let Err(fault) = register(&mut self.registry) {
-            self.fault.get_or_insert(fault);
-        }
-        self
-    }
-}
-
-impl fmt::Debug for WebSocketFactoryBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocketFactoryBuilder")
-            .field("registry", &self.registry)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
-    }
 }

@@ -118,6 +118,19 @@ impl Group {
     }
 
     /// Queues a message at every member; tells who got it. Never waits.
+    ///
+    /// ```
+    /// # use ws_factory::{Established, Group, Role, SlowMember, Transport};
+    /// # let (near, _far) = tokio::io::duplex(64);
+    /// # let mut established = Established::new(Transport::boxed(near), Role::Server);
+    /// # let session = established.session();
+    /// let room = Group::new(SlowMember::DropNewest);
+    /// let membership = room.join(session);
+    /// assert_eq!(room.broadcast("hello").queued(), 1);
+    ///
+    /// drop(membership);
+    /// assert_eq!(room.broadcast("hello?").queued(), 0);
+    /// ```
     pub fn broadcast(&self, message: impl Into<Prepared>) -> BroadcastReport {
         self.send(&message.into(), None)
     }
@@ -138,6 +151,25 @@ impl Group {
     /// A slow member delays nobody but the caller, who so is held back to the pace of the slowest,
     /// or to one message per `limit`. The next broadcast of the same task therefore comes behind
     /// this one at every member; those of other tasks may come first where this one waits.
+    ///
+    /// ```
+    /// # use ws_factory::{Established, Policy, Role, Transport};
+    /// use std::time::Duration;
+    /// use ws_factory::{Group, SlowMember};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let (near, _far) = tokio::io::duplex(64);
+    /// # let mut established = Established::new(Transport::boxed(near), Role::Server)
+    /// #     .with_policy(Policy::default().with_max_outbox_messages(1));
+    /// # let session = established.session();
+    /// let room = Group::new(SlowMember::Close);
+    /// let membership = room.join(session);
+    /// room.broadcast("one");
+    /// // There is no room for a second one, and nobody reads: it is waited for, and then closed.
+    /// let report = room.broadcast_within("two", Duration::from_millis(10)).await;
+    /// assert_eq!((report.queued(), report.timed_out(), report.closed()), (0, 1, 1));
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

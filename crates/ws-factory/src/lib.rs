@@ -105,8 +105,11 @@ pub use policy::Policy;
 
 mod admission;
 
+mod builder;
+pub use builder::WebSocketFactoryBuilder;
+
 mod factory;
-pub use factory::{WebSocketFactory, WebSocketFactoryBuilder};
+pub use factory::WebSocketFactory;
 
 mod upgrade;
 
@@ -152,8 +155,11 @@ pub use endpoint::{Endpoint, EventResult, FrameAction, StatelessEndpoint};
 mod from_fn;
 pub use from_fn::{FromFn, from_fn};
 
+mod session_id;
+pub use session_id::SessionId;
+
 mod session;
-pub use session::{Session, SessionId};
+pub use session::Session;
 
 mod message_reader;
 pub use message_reader::MessageReader;

@@ -11,7 +11,40 @@ use crate::{
 
 /// Which endpoint serves which subprotocol, and which serves none.
 ///
-/// Filled through [`crate::WebSocketFactory::builder`]; on its own for an acceptor that wraps it.
+/// Filled through [`crate::WebSocketFactory::builder`]; on its own for an acceptor that wraps it:
+///
+/// ```
+/// use ws_factory::{
+///     Accepted, Acceptor, EndpointRegistry, Rejection, UpgradeRequest, WebSocketFactory,
+///     async_trait, from_fn,
+/// };
+///
+/// /// Asks for a cookie, whatever the subprotocol.
+/// struct LoggedIn(EndpointRegistry);
+///
+/// #[async_trait]
+/// impl Acceptor for LoggedIn {
+///     fn check_origin(&self, origin: &str, request: &UpgradeRequest) -> bool {
+///         self.0.check_origin(origin, request)
+///     }
+///
+///     async fn accept(
+///         &self,
+///         request: &UpgradeRequest,
+///         subprotocol: Option<&str>,
+///     ) -> Result<Option<Accepted>, Rejection> {
+///         if request.cookie("session").is_none() {
+///             return Err(Rejection::forbidden("log in first"));
+///         }
+///         self.0.accept(request, subprotocol).await
+///     }
+/// }
+///
+/// let mut endpoints = EndpointRegistry::new();
+/// endpoints.register(Some("chat"), |_request| from_fn(|_session, _message| async { Ok(()) }))?;
+/// let factory = WebSocketFactory::builder().with_acceptor(LoggedIn(endpoints)).build()?;
+/// # Ok::<(), ws_factory::ConfigError>(())
+/// ```
 #[derive(Default)]
 pub struct EndpointRegistry {
     by_subprotocol: HashMap<String, Make>,

@@ -16,32 +16,9 @@ use bytes::Bytes;
 use ws_core::{CloseCode, CloseFrame, Frame, Message, MessageKind, OpCode, Prepared, Text};
 
 use crate::{
-    CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions, Traffic,
-    outbox::Outbox, queue::Encoding, roster::Joined, tally::Meter,
+    CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions, SessionId,
+    Traffic, outbox::Outbox, queue::Encoding, roster::Joined, tally::Meter,
 };
-
-/// The name of a session, unique within the process.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct SessionId(u64);
-
-impl SessionId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// One WebSocket connection, as the application sees it.
 ///
@@ -243,6 +220,19 @@ impl Session {
     /// # Errors
     ///
     /// As [`Self::try_send_text`].
+    ///
+    /// ```
+    /// # use ws_factory::{Established, Message, Policy, Role, SendError, Transport};
+    /// # let (near, _far) = tokio::io::duplex(64);
+    /// # let mut established = Established::new(Transport::boxed(near), Role::Server)
+    /// #     .with_policy(Policy::default().with_max_outbox_messages(1));
+    /// # let session = established.session();
+    /// session.try_send(Message::text("one"))?;
+    /// // The outbox is full: in this session's policy it has room for one.
+    /// let refused = session.try_send(Message::text("two"));
+    /// assert_eq!(refused, Err(SendError::Full(Message::text("two"))));
+    /// # Ok::<(), SendError>(())
+    /// ```
     pub fn try_send(&self, message: Message) -> Result<(), SendError> {
         self.0.outbox.try_message(message)
     }
@@ -301,6 +291,20 @@ impl Session {
     /// # Cancel safety
     ///
     /// Cancel safe: it only waits.
+    ///
+    /// ```
+    /// # use ws_factory::{Established, Role, Transport, from_fn};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ws_factory::BoxError> {
+    /// # let (near, _far) = tokio::io::duplex(64);
+    /// # let mut established = Established::new(Transport::boxed(near), Role::Server);
+    /// # let session = established.session().clone();
+    /// # tokio::spawn(established.run(from_fn(|_session, _message| async { Ok(()) })));
+    /// session.send_text("the last word").await?;
+    /// session.flush().await?;
+    /// assert_eq!(session.queued(), (0, 0)); // it is the peer's socket that has it now
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn flush(&self) -> Result<(), SendError<()>> {
         self.0.outbox.flush().await
     }
@@ -333,6 +337,21 @@ impl Session {
     /// # Cancel safety
     ///
     /// Cancel safe: it only waits.
+    ///
+    /// ```
+    /// # use ws_factory::{Established, Role, Transport, from_fn};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio::task::JoinError> {
+    /// # let (near, peer) = tokio::io::duplex(64);
+    /// # let mut established = Established::new(Transport::boxed(near), Role::Server);
+    /// # let session = established.session().clone();
+    /// # tokio::spawn(established.run(from_fn(|_session, _message| async { Ok(()) })));
+    /// let end = tokio::spawn(async move { session.closed().await });
+    ///
+    /// drop(peer); // its process ends without a Close
+    /// assert_eq!(end.await?.status().get(), 1006);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn closed(&self) -> CloseEvent {
         let ended = || self.close_event().cloned();
         self.0.outbox.when_changed(ended).await

@@ -141,6 +141,23 @@ impl Topics {
     /// # Errors
     ///
     /// [`TopicError`], when a limit is reached.
+    ///
+    /// ```
+    /// # use ws_factory::{Established, Role, Transport};
+    /// use ws_factory::{SlowMember, TopicError, Topics};
+    ///
+    /// # let (near, _far) = tokio::io::duplex(64);
+    /// # let mut established = Established::new(Transport::boxed(near), Role::Server);
+    /// # let session = established.session();
+    /// let rooms = Topics::new(SlowMember::DropNewest).with_max_topics(1);
+    /// let membership = rooms.join("lobby", session)?;
+    /// let refused = rooms.join("cellar", session).map(drop);
+    /// assert_eq!(refused, Err(TopicError::TooMany { max_topics: 1 }));
+    ///
+    /// drop(membership); // the last one out of the lobby
+    /// assert!(rooms.is_empty());
+    /// # Ok::<(), TopicError>(())
+    /// ```
     pub fn join(&self, name: &str, session: &Session) -> Result<Membership, TopicError> {
         if name.len() > self.max_name_bytes {
             return Err(TopicError::NameTooLong {
