@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Read `connect`: it is the drawing, line by line. Everything of `ws-factory` is re-exported, so
-//! that one dependency is enough.
+//! that one dependency is enough; where an example says `use ws_factory::…`, say `use ws_client::…`.
+//! TLS is not built in: a `wss` URL is an error.
 //!
 //! ```no_run
 //! use ws_client::{CloseCode, ConnectRequest, Message, Session, connect, from_fn};

@@ -3,10 +3,12 @@
 //! Run it with `cargo run --example axum`; `GET /` is axum's, `/chat/{room}` is a servlet's.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
+use std::time::Duration;
+
 use axum::{Router, routing::get};
 use ws_handler::{
     Endpoint, EventResult, Membership, Message, NotFound, Servlets, Session, SlowMember, Topics,
-    WebSocketFactoryBuilder,
+    WebSocketFactoryBuilder, shutdown_signal,
 };
 
 /// Everybody in a room gets every message.
@@ -43,12 +45,26 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sockets = Servlets::new()
         .mount("/chat/{room}", chat)?
         .around(NotFound);
+    let routes = sockets.routes().clone();
     let app = Router::new()
         .route("/", get(|| async { "open a WebSocket at /chat/anything" }))
         .fallback_service(sockets);
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}/", listener.local_addr()?);
-    axum::serve(listener, app).await?;
+    let stop = async move {
+        shutdown_signal().await;
+        // Sessions have tasks of their own: axum does not wait for them, and the end of `main` would
+        // cut them. Until they are over, handshakes get 503, and requests are served.
+        let report = routes.shutdown(Duration::from_secs(8)).await;
+        println!(
+            "{} ended by handshake, {} cut",
+            report.clean(),
+            report.cut()
+        );
+    };
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop)
+        .await?;
     Ok(())
 }

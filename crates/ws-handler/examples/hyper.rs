@@ -4,7 +4,13 @@
 //! WebSocket is echoed.
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{Request, Response, header};
 use http_body_util::Full;
@@ -13,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use ws_handler::{
     Bytes, ConnectionInfo, Message, Session, WebSocketFactory, WebSocketHandler, from_fn,
+    shutdown_signal,
 };
 
 async fn time(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -41,8 +48,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let handler = Arc::new(WebSocketHandler::new(factory, service_fn(time)));
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 8080))).await?;
     println!("listening on http://{}/", listener.local_addr()?);
+    let mut stop = pin!(shutdown_signal());
     loop {
-        let (stream, peer) = listener.accept().await?;
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                println!("accept: {error}");
+                // No file descriptor is left, say: connections that end free some.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let handler = Arc::clone(&handler);
         tokio::spawn(async move {
             // Who is connected is the server's to say; sessions read it from their request.
@@ -61,4 +81,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         });
     }
+    drop(listener);
+    // Sessions have tasks of their own, which this runtime would cut where `main` ends. (Requests
+    // that are under way it does cut: hyper-util's `GracefulShutdown` waits for them.)
+    let report = handler.routes().shutdown(Duration::from_secs(8)).await;
+    println!(
+        "{} ended by handshake, {} cut",
+        report.clean(),
+        report.cut()
+    );
+    Ok(())
 }

@@ -14,7 +14,21 @@
 //!   with a runtime of its own.
 //! - [`WebSocketFactory::accept`] is one call in a handler function of your own.
 //!
-//! Everything of `ws-factory` and `ws-core` is re-exported: this dependency is enough.
+//! | to | see |
+//! |---|---|
+//! | say what happens with a message | [`Endpoint`], [`StatelessEndpoint`], [`from_fn`] |
+//! | choose by subprotocol | [`WebSocketFactoryBuilder::endpoint`] |
+//! | refuse a handshake | [`WebSocketFactoryBuilder::endpoint_with`], [`Rejection`], [`OriginPolicy`] |
+//! | send, close, wait for the end | [`Session`] |
+//! | send to many | [`Group`], [`Topics`] |
+//! | send or read what is too large to be held | [`Session::message_writer`], [`Endpoint::on_stream`] |
+//! | limit | [`Policy`] |
+//! | watch | [`WebSocketFactory::stats`], [`SessionListener`] |
+//! | stop | [`Routes::shutdown`]; [`Server`] does so by itself |
+//!
+//! Everything of `ws-factory` and `ws-core` is re-exported: this dependency is enough. Where an
+//! example of theirs says `use ws_factory::…`, say `use ws_handler::…`. Whole programs are in
+//! `crates/ws-handler/examples`.
 //!
 //! ```no_run
 //! use ws_handler::{
@@ -25,7 +39,7 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let factory = WebSocketFactory::builder()
 //!         .fallback(|_request| {
-//!             from_fn(|session: ws_handler::Session, message| async move {
+//!             from_fn(|session, message| async move {
 //!                 session.send(message).await?;
 //!                 Ok(())
 //!             })
