@@ -451,6 +451,7 @@ impl Connection {
 }
 
 /// Whether a message may have this payload (§8.1).
+#[inline]
 fn is_valid(kind: MessageKind, payload: &[u8]) -> bool {
     kind == MessageKind::Binary || utf8::is_valid(payload)
 }
