@@ -205,6 +205,8 @@ impl Link {
             })?;
             if written < few.len() {
                 self.wire.go_on_with(few, written);
+            } else {
+                few.recycle();
             }
             if self.wrote_of(batch, written) {
                 return Poll::Ready(Ok(()));

@@ -61,11 +61,24 @@ pub(crate) struct Load {
 pub(crate) struct Few {
     pub(crate) first: Bytes,
     pub(crate) second: Bytes,
+    /// What is left of the buffer that a header was written to.
+    pub(crate) spare: BytesMut,
 }
 
 impl Few {
     pub(crate) const fn len(&self) -> usize {
         self.first.len() + self.second.len()
+    }
+
+    /// Gives the thread its buffer back.
+    pub(crate) fn recycle(self) {
+        let Self {
+            first,
+            second,
+            spare,
+        } = self;
+        drop((first, second));
+        buffers::recycle(spare);
     }
 }
 
@@ -187,6 +200,7 @@ impl Queue {
         let few = Few {
             first: chunks.pop_front()?,
             second: chunks.pop_front().unwrap_or_default(),
+            spare: std::mem::take(&mut self.tail),
         };
         buffers::recycle_chunks(chunks);
         Some(few)

@@ -154,6 +154,7 @@ impl Wire {
     /// As [`Self::go_on`], with one or two large pieces.
     pub(crate) fn go_on_with(&mut self, few: Few, written: usize) {
         let frames = self.frames();
+        frames.tail = few.spare;
         let pieces = [few.first, few.second].into_iter();
         frames
             .chunks
