@@ -78,6 +78,9 @@ mod not_found;
 pub use not_found::NotFound;
 
 // For those without a server.
+mod inner_service;
+pub use inner_service::InnerService;
+
 mod server;
 pub use server::Server;
 

@@ -23,9 +23,6 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use http_body::Body;
-use hyper::{body::Incoming, service::Service};
 use tokio::{
     net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host},
     runtime,
@@ -34,7 +31,7 @@ use tokio::{
 };
 
 use crate::{
-    BoxError, Routes, Server, ShutdownReport, WebSocketHandler,
+    InnerService, Routes, Server, ShutdownReport, WebSocketHandler,
     server::{REQUEST_DEADLINE, SHUTDOWN_DEADLINE},
 };
 
@@ -156,18 +153,11 @@ impl PerCore {
     ///
     /// Dropped before it resolves, its threads end at once, and with them requests and sessions:
     /// those see no further event, and [`crate::Session::closed`] tells 1006.
-    pub async fn serve<S, B>(
+    pub async fn serve<S: InnerService>(
         self,
         handler: WebSocketHandler<S>,
         shutdown: impl Future<Output = ()>,
-    ) -> io::Result<ShutdownReport>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> io::Result<ShutdownReport> {
         let deadlines = self.deadlines;
         let routes = handler.routes().clone();
         let handler = Arc::new(handler);
@@ -247,19 +237,12 @@ fn share_port(_socket: &TcpSocket) -> io::Result<()> {
 }
 
 /// All that one thread does.
-fn serve_here<S, B>(
+fn serve_here<S: InnerService>(
     listener: StdListener,
     deadlines: Deadlines,
     handler: Arc<WebSocketHandler<S>>,
     phase: watch::Receiver<Phase>,
-) -> io::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -8,7 +8,6 @@
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use http_body::Body;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{BoxError, ConnectionInfo, HandlerBody, ShutdownReport, WebSocketHandler};
+use crate::{ConnectionInfo, HandlerBody, InnerService, ShutdownReport, WebSocketHandler};
 
 /// Serves a [`WebSocketHandler`] on a TCP port.
 ///
@@ -108,18 +107,11 @@ impl Server {
     ///
     /// Dropped before it resolves, it stops accepting and cuts the HTTP connections; sessions
     /// live on.
-    pub async fn serve<S, B>(
+    pub async fn serve<S: InnerService>(
         self,
         handler: WebSocketHandler<S>,
         shutdown: impl Future<Output = ()>,
-    ) -> ShutdownReport
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> ShutdownReport {
         let shutdown_deadline = self.shutdown_deadline;
         let routes = handler.routes().clone();
         let requests = self.accept_until(Arc::new(handler), shutdown).await;
@@ -134,18 +126,11 @@ impl Server {
 
     /// Accepts and serves until `stop` resolves; then nobody listens any more, and what is left
     /// of HTTP is returned.
-    pub(crate) async fn accept_until<S, B>(
+    pub(crate) async fn accept_until<S: InnerService>(
         self,
         handler: Arc<WebSocketHandler<S>>,
         stop: impl Future<Output = ()>,
-    ) -> Requests
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Requests {
         let Self {
             listener,
             local,
@@ -246,14 +231,7 @@ struct Connection<S> {
     request_deadline: Duration,
 }
 
-impl<S, B> Connection<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<S: InnerService> Connection<S> {
     async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
         // Frames are written when they are ready; waiting for more would only delay them. A socket
         // that refuses is about to fail anyway.
@@ -296,11 +274,8 @@ struct FirstCall<S> {
     called: Arc<Notify>,
 }
 
-impl<S, B> Service<Request<Incoming>> for FirstCall<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-{
-    type Response = Response<HandlerBody<B>>;
+impl<S: InnerService> Service<Request<Incoming>> for FirstCall<S> {
+    type Response = Response<HandlerBody<S::ResponseBody>>;
     type Error = S::Error;
     type Future = <WebSocketHandler<S> as Service<Request<Incoming>>>::Future;
 
