@@ -112,6 +112,7 @@ mod factory;
 pub use factory::WebSocketFactory;
 
 mod upgrade;
+pub use upgrade::UnwrapUpgraded;
 
 mod socket;
 mod transport;

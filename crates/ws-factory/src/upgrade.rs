@@ -8,18 +8,67 @@ use tokio::net::TcpStream;
 
 use crate::Transport;
 
+/// How to get at the socket that a server has wrapped before it gave it to hyper: a request
+/// extension, set by that server.
+///
+/// A session runs on a [`TcpStream`] directly where it finds one; anything else costs it a virtual
+/// call per read and write, and whatever the wrapper does. Servers that give hyper a plain
+/// `TokioIo<TcpStream>` need none of this.
+///
+/// ```
+/// use hyper::upgrade::Upgraded;
+/// use hyper_util::rt::TokioIo;
+/// use tokio::net::TcpStream;
+/// use ws_factory::{Transport, UnwrapUpgraded};
+///
+/// /// What this server gives to hyper.
+/// type Wrapped = TokioIo<tokio::io::BufWriter<TcpStream>>;
+///
+/// let unwrap = UnwrapUpgraded::new(|upgraded: Upgraded| {
+///     let parts = upgraded.downcast::<Wrapped>()?;
+///     let socket = parts.io.into_inner().into_inner();
+///     Ok((Transport::tcp(socket), parts.read_buf))
+/// });
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(unwrap);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct UnwrapUpgraded(Unwrap);
+
+type Unwrap = fn(Upgraded) -> Result<(Transport, Bytes), Upgraded>;
+
+impl UnwrapUpgraded {
+    /// `unwrap` gives the transport and what was read of it behind the request; or the connection
+    /// back, if it is not of the kind that it knows, and then it is treated as without this.
+    #[must_use]
+    pub const fn new(unwrap: fn(Upgraded) -> Result<(Transport, Bytes), Upgraded>) -> Self {
+        Self(unwrap)
+    }
+}
+
 /// The promise of a connection, kept once the 101 has been written.
-pub(crate) struct PendingUpgrade(OnUpgrade);
+pub(crate) struct PendingUpgrade {
+    upgrade: OnUpgrade,
+    unwrap: Option<UnwrapUpgraded>,
+}
 
 impl PendingUpgrade {
     /// Takes the promise out of the request.
     pub(crate) fn take<B>(request: &mut Request<B>) -> Self {
-        Self(hyper::upgrade::on(request))
+        Self {
+            upgrade: hyper::upgrade::on(&mut *request),
+            unwrap: request.extensions_mut().remove(),
+        }
     }
 
     /// The connection, and what was read of it behind the request.
     pub(crate) async fn ready(self) -> Result<(Transport, Bytes), hyper::Error> {
-        self.0.await.map(open)
+        let upgraded = self.upgrade.await?;
+        let unwrapped = match self.unwrap {
+            Some(UnwrapUpgraded(unwrap)) => unwrap(upgraded),
+            None => Err(upgraded),
+        };
+        Ok(unwrapped.unwrap_or_else(open))
     }
 }
 

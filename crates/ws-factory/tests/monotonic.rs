@@ -26,7 +26,7 @@ fn sources(folder: &Path) -> Vec<(String, String)> {
 #[test]
 fn no_source_asks_for_the_time_of_day() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (package, most_clocks) in [("ws-factory", true), ("ws-handler", false)] {
+    for package in ["ws-factory", "ws-handler"] {
         let sources = sources(&crates.join(package).join("src"));
         assert!(sources.len() >= 8, "the sources were found");
         let names = |word: &str| -> Vec<&String> {
@@ -37,10 +37,6 @@ fn no_source_asks_for_the_time_of_day() {
         for word in ["SystemTime", "UNIX_EPOCH", "chrono", "std::time::Instant"] {
             assert_eq!(names(word), Vec::<&String>::new(), "{word}");
         }
-        assert_eq!(
-            !names("Instant").is_empty(),
-            most_clocks,
-            "the search finds"
-        );
+        assert!(!names("Instant").is_empty(), "the search finds");
     }
 }

@@ -81,8 +81,16 @@ pub use not_found::NotFound;
 mod inner_service;
 pub use inner_service::InnerService;
 
+mod server_settings;
+
 mod server;
 pub use server::Server;
+
+mod http_connection;
+
+mod http_socket;
+
+mod exchanges;
 
 mod per_core;
 pub use per_core::PerCore;

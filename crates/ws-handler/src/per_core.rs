@@ -31,16 +31,12 @@ use tokio::{
 };
 
 use crate::{
-    InnerService, Routes, Server, ShutdownReport, WebSocketHandler,
-    server::{REQUEST_DEADLINE, SHUTDOWN_DEADLINE},
+    InnerService, Routes, Server, ShutdownReport, WebSocketHandler, server_settings::Deadlines,
 };
 
 /// A [`Server`] on several threads, each of which accepts, and runs what it accepted, alone.
 ///
-/// | setting | default | reached |
-/// |---|---|---|
-/// | `request_deadline` | 10 s from accept to the first request's head | connection closed |
-/// | `shutdown_deadline` | 10 s | what is left is cut |
+/// Its settings, their defaults and its limits are those of [`Server`].
 ///
 /// No task ever moves to another thread, which saves what a multi-thread runtime pays for moving
 /// them. In exchange nobody takes over the work of a thread that has too much of it: it suits many
@@ -77,12 +73,6 @@ pub struct PerCore {
     deadlines: Deadlines,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Deadlines {
-    request: Duration,
-    shutdown: Duration,
-}
-
 impl PerCore {
     /// Listens on an address once for each thread; port 0 takes a free one, the same for all.
     ///
@@ -102,10 +92,7 @@ impl PerCore {
                     return Ok(Self {
                         listeners,
                         local,
-                        deadlines: Deadlines {
-                            request: REQUEST_DEADLINE,
-                            shutdown: SHUTDOWN_DEADLINE,
-                        },
+                        deadlines: Deadlines::default(),
                     });
                 }
                 Err(error) => refused = error,
@@ -121,8 +108,26 @@ impl PerCore {
     }
 
     /// As [`Server::with_request_deadline`]. Default: 10 s. At most a year.
-    pub const fn with_request_deadline(mut self, deadline: Duration) -> Self {
-        self.deadlines.request = deadline;
+    pub fn with_request_deadline(mut self, deadline: Duration) -> Self {
+        self.deadlines = self.deadlines.with_request(deadline);
+        self
+    }
+
+    /// As [`Server::with_write_deadline`]. Default: 60 s. At most a year.
+    pub fn with_write_deadline(mut self, deadline: Duration) -> Self {
+        self.deadlines = self.deadlines.with_write(deadline);
+        self
+    }
+
+    /// As [`Server::with_http2_idle_timeout`]. Default: 60 s. At most a year.
+    pub fn with_http2_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.deadlines = self.deadlines.with_http2_idle(timeout);
+        self
+    }
+
+    /// As [`Server::with_http2_ping_interval`]. Default: 30 s. At least a second, at most a year.
+    pub fn with_http2_ping_interval(mut self, interval: Duration) -> Self {
+        self.deadlines = self.deadlines.with_http2_ping(interval);
         self
     }
 
@@ -247,8 +252,8 @@ fn serve_here<S: InnerService>(
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
-        let server = Server::from_listener(TcpListener::from_std(listener)?)?
-            .with_request_deadline(deadlines.request);
+        let server = Server::from_listener(TcpListener::from_std(listener)?)?;
+        let server = server.with_deadlines(deadlines);
         let serving = async {
             let stop = reached(phase.clone(), Phase::Stopping);
             let requests = server.accept_until(handler, stop).await;

@@ -1,35 +1,40 @@
 //! A ready-made server: bind, serve, stop gracefully.
 //!
-//! Deliberately small: HTTP/1.1 and HTTP/2 by hyper-util, a deadline against those who connect and
-//! say nothing, an accept loop that survives a full file table, and a shutdown that waits for
-//! sessions and requests alike. Anything more is a hyper server of your own around a
-//! [`WebSocketHandler`].
+//! Deliberately small: HTTP/1.1 and HTTP/2 by hyper-util, a deadline wherever a client is waited
+//! for, an accept loop that survives a full file table, and a shutdown that waits for sessions and
+//! requests alike. Anything more is a hyper server of your own around a [`WebSocketHandler`].
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use hyper::{body::Incoming, service::Service};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
-    sync::Notify,
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use crate::{ConnectionInfo, HandlerBody, InnerService, ShutdownReport, WebSocketHandler};
+use crate::{
+    ConnectionInfo, InnerService, ShutdownReport, WebSocketHandler,
+    http_connection::HttpConnection, server_settings::Deadlines,
+};
 
 /// Serves a [`WebSocketHandler`] on a TCP port.
 ///
 /// | setting | default | reached |
 /// |---|---|---|
-/// | `request_deadline` | 10 s from accept to the first request's head | connection closed |
+/// | `request_deadline` | 10 s from accept to the first request's head, and to each further one of HTTP/1.1 | connection closed |
+/// | `write_deadline` | 60 s in which the client takes nothing of a response | connection closed |
+/// | `http2_idle_timeout` | 60 s in which an HTTP/2 client asks and takes nothing | GOAWAY, connection closed |
+/// | `http2_ping_interval` | 30 s of silence on HTTP/2, then 20 s for the answer to a Ping | connection closed |
 /// | `shutdown_deadline` | 10 s | what is left is cut |
 ///
-/// The head of a request may have 64 KiB and 100 headers; it is answered with 431 beyond.
+/// They concern HTTP alone: once a connection has become a session, the session's
+/// [`crate::Policy`] has its deadlines. None of them runs while the inner service is at work, however
+/// long it takes to answer; nor while it waits for the body of a request, which is its to bound.
+///
+/// The head of a request may have 64 KiB and 100 headers; it is answered with 431 beyond. Over
+/// HTTP/2 the headers may have 16 KiB, and a connection 100 requests at a time, each of which holds
+/// at most 64 KiB of its response beside what the inner service does.
 ///
 /// It sets [`ConnectionInfo`], so that sessions know their peer.
 ///
@@ -51,8 +56,7 @@ use crate::{ConnectionInfo, HandlerBody, InnerService, ShutdownReport, WebSocket
 pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
-    request_deadline: Duration,
-    shutdown_deadline: Duration,
+    deadlines: Deadlines,
 }
 
 impl Server {
@@ -74,8 +78,7 @@ impl Server {
         Ok(Self {
             local: listener.local_addr()?,
             listener,
-            request_deadline: REQUEST_DEADLINE,
-            shutdown_deadline: SHUTDOWN_DEADLINE,
+            deadlines: Deadlines::default(),
         })
     }
 
@@ -88,15 +91,51 @@ impl Server {
     /// How long a connection may take from its accept until the head of its first request is
     /// there, whatever bytes come meanwhile. Default: 10 s. At most a year.
     ///
-    /// The head of each further HTTP/1.1 request has as long, from the end of the one before.
+    /// The head of each further HTTP/1.1 request has as long, from when the client has taken the
+    /// response before it.
     pub fn with_request_deadline(mut self, deadline: Duration) -> Self {
-        self.request_deadline = deadline.min(MAX_REQUEST_DEADLINE);
+        self.deadlines = self.deadlines.with_request(deadline);
+        self
+    }
+
+    /// How long a client may take nothing at all of a response that is ready for it. Default: 60 s.
+    /// At most a year.
+    ///
+    /// However little it takes, it has as long again. Of a session, it is
+    /// [`crate::Policy::with_write_deadline`] that counts.
+    pub fn with_write_deadline(mut self, deadline: Duration) -> Self {
+        self.deadlines = self.deadlines.with_write(deadline);
+        self
+    }
+
+    /// How long an HTTP/2 connection may be without a request, or with no other requests than
+    /// those whose client leaves no room for more of the response. Default: 60 s. At most a year.
+    ///
+    /// Then it is told to end (GOAWAY), and has [`Self::with_write_deadline`] to do so. The time
+    /// does not run while the inner service is at work on a request; nor once a CONNECT has been
+    /// answered with success, which leaves it to the Pings to end the connection.
+    ///
+    /// Of HTTP/1.1, it is [`Self::with_request_deadline`] that counts.
+    pub fn with_http2_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.deadlines = self.deadlines.with_http2_idle(timeout);
+        self
+    }
+
+    /// After how much silence of its client an HTTP/2 connection is sent a Ping, which has to be
+    /// answered within 20 s. Default: 30 s. At least a second, at most a year.
+    pub fn with_http2_ping_interval(mut self, interval: Duration) -> Self {
+        self.deadlines = self.deadlines.with_http2_ping(interval);
         self
     }
 
     /// How long a shutdown waits for sessions and requests before it cuts them. Default: 10 s.
     pub const fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
-        self.shutdown_deadline = deadline;
+        self.deadlines.shutdown = deadline;
+        self
+    }
+
+    pub(crate) const fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
         self
     }
 
@@ -112,7 +151,7 @@ impl Server {
         handler: WebSocketHandler<S>,
         shutdown: impl Future<Output = ()>,
     ) -> ShutdownReport {
-        let shutdown_deadline = self.shutdown_deadline;
+        let shutdown_deadline = self.deadlines.shutdown;
         let routes = handler.routes().clone();
         let requests = self.accept_until(Arc::new(handler), shutdown).await;
         // Side by side: a handshake whose endpoint is still being made counts as a session that is
@@ -134,10 +173,9 @@ impl Server {
         let Self {
             listener,
             local,
-            request_deadline,
-            ..
+            deadlines,
         } = self;
-        let graceful = GracefulShutdown::new();
+        let (stopping, _) = watch::channel(());
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
@@ -150,13 +188,16 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => {
                     let info = ConnectionInfo::new().with_peer(peer).with_local(local);
-                    let connection = Connection {
+                    // Frames are written when they are ready; waiting for more would only delay
+                    // them. A socket that refuses is about to fail anyway.
+                    let _refused = stream.set_nodelay(true);
+                    let connection = HttpConnection {
                         handler: Arc::clone(&handler),
                         info: info_of(&stream, info),
-                        request_deadline,
+                        deadlines,
+                        stopping: stopping.subscribe(),
                     };
-                    let watcher = graceful.watcher();
-                    connections.spawn(connection.serve(stream, watcher));
+                    connections.spawn(connection.serve(stream));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
@@ -167,7 +208,7 @@ impl Server {
             }
         }
         Requests {
-            graceful,
+            stopping,
             connections,
         }
     }
@@ -175,35 +216,21 @@ impl Server {
 
 /// The HTTP connections of a server that has stopped to accept.
 pub(crate) struct Requests {
-    graceful: GracefulShutdown,
+    stopping: watch::Sender<()>,
     connections: JoinSet<()>,
 }
 
 impl Requests {
     /// Lets them finish what they are at; cuts what is left at the deadline.
     pub(crate) async fn finish(mut self, deadline: Duration) {
-        let _elapsed = timeout(deadline, self.graceful.shutdown()).await;
+        self.stopping.send_replace(());
+        let _elapsed = timeout(deadline, self.stopping.closed()).await;
         self.connections.shutdown().await;
     }
 }
 
-/// The default from accept to the first request's head.
-pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The default of what a shutdown waits.
-pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
-
 /// How long to wait after an accept that failed for want of resources, which are freed by others.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// hyper adds the deadline to the time of day, and panics where the sum is none.
-const MAX_REQUEST_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// The most bytes that a request's head may have; 431 beyond.
-///
-/// A session keeps its request's headers, so this bounds what a client can make it hold; hyper's
-/// own limit is 400 KiB. Jetty's is 8 KiB, but cookies have grown.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The address that the connection was made to, where the listener's is a wildcard.
 fn info_of(stream: &TcpStream, info: ConnectionInfo) -> ConnectionInfo {
@@ -222,68 +249,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted
     )
-}
-
-/// What one TCP connection is served with.
-struct Connection<S> {
-    handler: Arc<WebSocketHandler<S>>,
-    info: ConnectionInfo,
-    request_deadline: Duration,
-}
-
-impl<S: InnerService> Connection<S> {
-    async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
-        // Frames are written when they are ready; waiting for more would only delay them. A socket
-        // that refuses is about to fail anyway.
-        let _refused = stream.set_nodelay(true);
-        let called = Arc::new(Notify::new());
-        let service = FirstCall {
-            handler: self.handler,
-            info: self.info,
-            called: Arc::clone(&called),
-        };
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .max_buf_size(MAX_HEAD_BYTES)
-            .header_read_timeout(self.request_deadline);
-        builder.http2().timer(TokioTimer::new());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let mut connection = pin!(watcher.watch(connection));
-
-        let outcome = tokio::select! {
-            biased;
-            outcome = &mut connection => outcome,
-            () = called.notified() => connection.await,
-            () = sleep(self.request_deadline) => {
-                tracing::debug!("no request in time");
-                return;
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(error = %error, "HTTP connection failed");
-        }
-    }
-}
-
-/// Notes the first call, and says who is connected.
-struct FirstCall<S> {
-    handler: Arc<WebSocketHandler<S>>,
-    info: ConnectionInfo,
-    called: Arc<Notify>,
-}
-
-impl<S: InnerService> Service<Request<Incoming>> for FirstCall<S> {
-    type Response = Response<HandlerBody<S::ResponseBody>>;
-    type Error = S::Error;
-    type Future = <WebSocketHandler<S> as Service<Request<Incoming>>>::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        self.called.notify_one();
-        request.extensions_mut().insert(self.info);
-        Service::call(&*self.handler, request)
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::{
 
 use futures_util::StreamExt;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
@@ -24,7 +25,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Message as Foreign, protocol::frame::coding::CloseCode};
 use ws_handler::{
     Endpoint, EventResult, Message, NotFound, PerCore, Session, ShutdownReport, WebSocketFactory,
-    WebSocketHandler,
+    WebSocketHandler, from_fn,
 };
 
 #[path = "support/bounded.rs"]
@@ -220,6 +221,32 @@ async fn port_of_somebody_who_does_not_share_it_is_an_error() {
     let refused = PerCore::bind(addr, THREADS).await.unwrap_err();
 
     assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+}
+
+/// Hostile input T14.
+#[tokio::test]
+async fn http2_connection_without_requests_is_closed() {
+    let factory = WebSocketFactory::builder()
+        .fallback(|_request| from_fn(|_session, _message| async { Ok(()) }))
+        .build()
+        .expect("an endpoint");
+    let server = PerCore::bind("127.0.0.1:0", THREADS).await.unwrap();
+    let addr = server.local_addr();
+    let server = server.with_http2_idle_timeout(Duration::from_millis(50));
+    let handler = WebSocketHandler::new(factory, NotFound);
+    tokio::spawn(server.serve(handler, std::future::pending()));
+    let mut client = bounded(TcpStream::connect(addr)).await.unwrap();
+    // The preface, no settings, and GET http://a/.
+    let said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+        \0\0\x06\x01\x05\0\0\0\x01\x82\x84\x86\x41\x01a";
+    client.write_all(said).await.unwrap();
+
+    let mut heard = Vec::new();
+    let goaway = b"\x07\0\0\0\0\0";
+    while !heard.windows(goaway.len()).any(|it| it == goaway) {
+        let read = bounded(client.read_buf(&mut heard)).await.unwrap();
+        assert_ne!(read, 0, "closed without a GOAWAY: {heard:?}");
+    }
 }
 
 /// Reads, which answers the server's Close, to the end of the connection.

@@ -148,9 +148,56 @@ async fn connection_that_was_served_is_closed_when_its_next_head_takes_too_long(
     assert!(begin.elapsed() < 20 * DEADLINE);
 }
 
+/// Hostile input T13, over a socket.
+#[tokio::test]
+async fn response_that_nobody_takes_does_not_hold_its_connection() {
+    /// Told when nobody has any of it any more.
+    struct Page(Vec<u8>, Arc<Notify>);
+    impl AsRef<[u8]> for Page {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Page {
+        fn drop(&mut self) {
+            self.1.notify_one();
+        }
+    }
+    // More than the sockets' buffers hold.
+    const LARGE: usize = 64 << 20;
+    let given_up = Arc::new(Notify::new());
+    let page = Bytes::from_owner(Page(vec![0; LARGE], Arc::clone(&given_up)));
+    let page = std::sync::Mutex::new(Some(page));
+    let pages = hyper::service::service_fn(move |_request| {
+        let page = page.lock().unwrap().take().expect("one request");
+        std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(
+            Full::new(page),
+        )))
+    });
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr();
+    let server = server.with_write_deadline(DEADLINE);
+    let handler = WebSocketHandler::new(echo(), pages);
+    tokio::spawn(server.serve(handler, std::future::pending()));
+    let mut raw = Raw::connect(addr).await;
+
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    bounded(given_up.notified()).await;
+    assert!(raw.rest().await.len() < LARGE, "hostile input T13");
+}
+
 #[tokio::test]
 async fn deadline_without_end_is_one() {
-    let addr = start(Duration::MAX, WebSocketHandler::new(echo(), NotFound)).await;
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr();
+    let server = server
+        .with_request_deadline(Duration::MAX)
+        .with_write_deadline(Duration::MAX)
+        .with_http2_idle_timeout(Duration::MAX)
+        .with_http2_ping_interval(Duration::MAX);
+    let handler = WebSocketHandler::new(echo(), NotFound);
+    tokio::spawn(server.serve(handler, std::future::pending()));
     let mut raw = Raw::connect(addr).await;
 
     raw.send(HANDSHAKE).await;
