@@ -3,21 +3,23 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::{
-    convert::Infallible,
     future::pending,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::mpsc,
     task::yield_now,
     time::{Instant, timeout},
 };
 use ws_factory::{CloseEvent, Endpoint, EventResult, Policy, Session, Text, WebSocketFactory};
+
+#[path = "wire/serving.rs"]
+mod serving;
+
+use serving::{accept, ask, serve};
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -73,28 +75,10 @@ fn echo(policy: Policy) -> (WebSocketFactory, Closed) {
 
 /// Serves one connection, and sends `bytes` over it; returns its other end and the status.
 async fn connect(factory: &WebSocketFactory, bytes: &[u8]) -> (DuplexStream, u16) {
-    let (near, mut far) = duplex(64 * 1024);
     let factory = factory.clone();
-    let serving = http1::Builder::new()
-        .serve_connection(
-            TokioIo::new(near),
-            service_fn(move |mut request: hyper::Request<Incoming>| {
-                let factory = factory.clone();
-                async move {
-                    let answer = factory.accept(&mut request).await;
-                    Ok::<_, Infallible>(answer.expect("a handshake"))
-                }
-            }),
-        )
-        .with_upgrades();
-    drop(tokio::spawn(serving));
-    far.write_all(bytes).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(far.read_u8().await.unwrap());
-    }
-    let status = std::str::from_utf8(&head[9..12]).unwrap();
-    (far, status.parse().unwrap())
+    let mut far = serve(64 * 1024, move |request| accept(factory.clone(), request));
+    let (status, _) = ask(&mut far, bytes).await;
+    (far, status)
 }
 
 async fn read<const BYTES: usize>(peer: &mut DuplexStream) -> [u8; BYTES] {
@@ -197,24 +181,17 @@ async fn session_that_connects_during_a_shutdown_is_closed_as_well() {
     let (open, mut opened) = mpsc::channel::<()>(1);
     let (factory, _closed) = echo(Policy::default());
     let (_silent, _) = connect(&factory, HANDSHAKE.as_bytes()).await;
-    let (near, mut far) = duplex(1024);
     let slow = factory.clone();
-    let serving = http1::Builder::new()
-        .serve_connection(
-            TokioIo::new(near),
-            service_fn(move |mut request: hyper::Request<Incoming>| {
-                let (factory, open) = (slow.clone(), open.clone());
-                async move {
-                    let answer = factory.accept(&mut request).await;
-                    // Accepted; the 101 takes its time.
-                    let _told = open.send(()).await;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    Ok::<_, Infallible>(answer.expect("a handshake"))
-                }
-            }),
-        )
-        .with_upgrades();
-    drop(tokio::spawn(serving));
+    let mut far = serve(1024, move |request| {
+        let (answer, open) = (accept(slow.clone(), request), open.clone());
+        async move {
+            let answer = answer.await;
+            // Accepted; the 101 takes its time.
+            let _told = open.send(()).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            answer
+        }
+    });
     far.write_all(HANDSHAKE.as_bytes()).await.unwrap();
     opened.recv().await;
 
@@ -236,22 +213,14 @@ async fn session_that_connects_during_a_shutdown_is_closed_as_well() {
 #[tokio::test(start_paused = true)]
 async fn handshake_whose_connection_does_not_come_is_cut_at_the_deadline() {
     let (factory, _closed) = echo(Policy::default());
-    let (near, mut far) = duplex(1024);
     let stuck = factory.clone();
-    let serving = http1::Builder::new()
-        .serve_connection(
-            TokioIo::new(near),
-            service_fn(move |mut request: hyper::Request<Incoming>| {
-                let factory = stuck.clone();
-                async move {
-                    let answer = factory.accept(&mut request).await;
-                    pending::<()>().await;
-                    Ok::<_, Infallible>(answer.expect("a handshake"))
-                }
-            }),
-        )
-        .with_upgrades();
-    drop(tokio::spawn(serving));
+    let mut far = serve(1024, move |request| {
+        let answer = accept(stuck.clone(), request);
+        async move {
+            let _accepted = answer.await;
+            pending().await
+        }
+    });
     far.write_all(HANDSHAKE.as_bytes()).await.unwrap();
     yield_now().await;
     let start = Instant::now();

@@ -8,6 +8,8 @@ mod codec;
 #[path = "../wire/frame.rs"]
 mod frame;
 mod peer;
+#[path = "../wire/serving.rs"]
+mod serving;
 
 // Extensions to watch a pipeline with.
 mod extensions;

@@ -1,12 +1,7 @@
 //! The other end of the pipe, by the definitions of RFC 6455 and without the product's own writer.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::JoinHandle,
@@ -16,7 +11,10 @@ use ws_factory::{
     Policy, Role, Session, SessionError, Transport, WebSocketFactory, extension::DeflateConfig,
 };
 
-use crate::frame::{frame, mask};
+use crate::{
+    frame::{frame, mask},
+    serving::{accept, ask, serve},
+};
 
 pub(crate) const CONTINUATION: u8 = 0x80;
 pub(crate) const TEXT: u8 = 0x81;
@@ -175,40 +173,22 @@ fn borrowed(params: &[(String, Option<String>)]) -> Vec<(&str, Option<&str>)> {
 /// Serves one connection, and asks for a session with these extensions; returns the other end and
 /// what of them was agreed to.
 pub(crate) async fn connect(factory: &WebSocketFactory, offers: &str) -> (Peer, String) {
-    let (near, mut far) = duplex(PIPE_BYTES);
-    let factory = factory.clone();
-    let serving = http1::Builder::new()
-        .serve_connection(
-            TokioIo::new(near),
-            service_fn(move |mut request: hyper::Request<Incoming>| {
-                let factory = factory.clone();
-                async move {
-                    let answer = factory.accept(&mut request).await;
-                    Ok::<_, Infallible>(answer.expect("a handshake"))
-                }
-            }),
-        )
-        .with_upgrades();
-    drop(tokio::spawn(serving));
     let request = format!(
         "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
          Sec-WebSocket-Extensions: {offers}\r\n\r\n"
     );
-    far.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(far.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let factory = factory.clone();
+    let mut io = serve(PIPE_BYTES, move |request| accept(factory.clone(), request));
+    let (status, head) = ask(&mut io, request.as_bytes()).await;
+    assert_eq!(status, 101, "{head}");
     let agreed = head
         .lines()
         .find_map(|line| line.strip_prefix("sec-websocket-extensions: "))
         .unwrap_or_default()
         .to_owned();
     let peer = Peer {
-        io: far,
+        io,
         session: Role::Server,
     };
     (peer, agreed)

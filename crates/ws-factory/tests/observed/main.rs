@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod pipe;
+#[path = "../wire/serving.rs"]
+mod serving;
 
 // Who gets in.
 mod limits;

@@ -1,18 +1,18 @@
 //! A factory, and clients that reach it over pipes: hyper serves one end, the test is the other.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::timeout,
 };
 use ws_factory::{
     ConnectionInfo, Endpoint, EventResult, Message, RoutePattern, Session, WebSocketFactory,
     WebSocketFactoryBuilder,
 };
+
+use crate::serving::{accept, ask, serve};
 
 pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const CLOSE: u8 = 0x88;
@@ -65,28 +65,19 @@ impl Served {
 
     /// Serves one connection, and sends a handshake with these headers in the place of its own.
     pub(crate) async fn open(&self, headers: &[(&'static str, &str)]) -> (DuplexStream, u16) {
-        let (near, mut far) = duplex(PIPE_BYTES);
-        let served = self.clone();
-        let serving = http1::Builder::new()
-            .serve_connection(
-                TokioIo::new(near),
-                service_fn(move |request: Request<Incoming>| served.clone().answer(request)),
-            )
-            .with_upgrades();
-        drop(tokio::spawn(serving));
         let mut head = format!("GET {} HTTP/1.1\r\n", self.target);
         let request = self.handshake(headers);
         for (name, value) in request.headers() {
             head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
         }
         head.push_str("\r\n");
-        far.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(far.read_u8().await.unwrap());
-        }
-        let status = std::str::from_utf8(&answer[9..12]).unwrap();
-        (far, status.parse().unwrap())
+        let served = self.clone();
+        let mut far = serve(PIPE_BYTES, move |mut request| {
+            served.inform(&mut request);
+            accept(served.factory.clone(), request)
+        });
+        let (status, _) = ask(&mut far, head.as_bytes()).await;
+        (far, status)
     }
 
     /// The answer to a handshake that nobody serves: whatever it is, no connection comes of it.
@@ -114,11 +105,6 @@ impl Served {
             tokio::time::sleep(Duration::from_secs(3)).await;
         };
         timeout(Duration::from_secs(600), emptied).await.unwrap();
-    }
-
-    async fn answer(self, mut request: Request<Incoming>) -> Result<Response<String>, Infallible> {
-        self.inform(&mut request);
-        Ok(self.factory.accept(&mut request).await.unwrap())
     }
 
     fn inform<B>(&self, request: &mut Request<B>) {
