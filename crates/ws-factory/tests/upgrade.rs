@@ -4,17 +4,22 @@
 
 use std::{
     future::pending,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
+use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::TcpStream,
     sync::mpsc,
     task::yield_now,
     time::{Instant, timeout},
 };
-use ws_factory::{CloseEvent, Endpoint, EventResult, Policy, Session, Text, WebSocketFactory};
+use ws_factory::{
+    CloseEvent, Endpoint, EventResult, Policy, Session, Text, Transport, UnwrapUpgraded,
+    WebSocketFactory,
+};
 
 #[path = "wire/serving.rs"]
 mod serving;
@@ -117,6 +122,40 @@ async fn frame_behind_the_handshake_is_not_lost() {
     let (mut peer, _) = connect(&factory, &[HANDSHAKE.as_bytes(), HI].concat()).await;
 
     assert_eq!(&read::<4>(&mut peer).await, b"\x81\x02hi");
+}
+
+/// A server may put something around its socket, here a pipe in a pipe.
+#[tokio::test(start_paused = true)]
+async fn session_runs_on_what_the_server_has_wrapped() {
+    /// Where an unwrapped connection goes instead, to be told from one that is not.
+    static INSIDE: Mutex<Option<DuplexStream>> = Mutex::new(None);
+    type Served = TokioIo<DuplexStream>;
+    let knows = UnwrapUpgraded::new(|upgraded| {
+        let parts = upgraded.downcast::<Served>()?;
+        let inside = INSIDE.lock().unwrap().take().expect("one connection");
+        Ok((Transport::boxed(inside), parts.read_buf))
+    });
+    let knows_others = UnwrapUpgraded::new(|upgraded| {
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
+        Ok((Transport::tcp(parts.io.into_inner()), parts.read_buf))
+    });
+    for (unwrap, is_unwrapped) in [(knows, true), (knows_others, false)] {
+        let (near, mut inside) = duplex(1024);
+        *INSIDE.lock().unwrap() = Some(near);
+        let (factory, _closed) = echo(Policy::default());
+        let mut outside = serve(1024, move |mut request| {
+            request.extensions_mut().insert(unwrap);
+            accept(factory.clone(), request)
+        });
+
+        ask(&mut outside, &[HANDSHAKE.as_bytes(), HI].concat()).await;
+
+        let peer = match is_unwrapped {
+            true => &mut inside,
+            false => &mut outside,
+        };
+        assert_eq!(&read::<4>(peer).await, b"\x81\x02hi", "{is_unwrapped}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
