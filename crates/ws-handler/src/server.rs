@@ -1,8 +1,8 @@
 //! A ready-made server: bind, serve, stop gracefully.
 //!
-//! Deliberately small: HTTP/1.1 and HTTP/2 by hyper-util, a deadline wherever a client is waited
-//! for, an accept loop that survives a full file table, and a shutdown that waits for sessions and
-//! requests alike. Anything more is a hyper server of your own around a [`WebSocketHandler`].
+//! Deliberately small: HTTP/1.1 and HTTP/2 by hyper-util, deadlines against clients that say or take
+//! nothing, an accept loop that survives a full file table, and a shutdown that waits for sessions
+//! and requests alike. Anything more is a hyper server of your own around a [`WebSocketHandler`].
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -28,9 +28,14 @@ use crate::{
 /// | `http2_ping_interval` | 30 s of silence on HTTP/2, then 20 s for the answer to a Ping | connection closed |
 /// | `shutdown_deadline` | 10 s | what is left is cut |
 ///
-/// They concern HTTP alone: once a connection has become a session, the session's
-/// [`crate::Policy`] has its deadlines. None of them runs while the inner service is at work, however
-/// long it takes to answer; nor while it waits for the body of a request, which is its to bound.
+/// They concern HTTP alone: once a connection has become a session, it is the session's
+/// [`crate::Policy`] that counts. A connection that the inner service has upgraded by itself keeps the
+/// write deadline.
+///
+/// None of them runs while the inner service is at work, however long it takes to answer. The body of
+/// a request is read when the inner service asks for it, so how long that may take and how much it
+/// may be is the inner service's to say, for instance by [`tokio::time::timeout`] and
+/// `http_body_util::Limited`.
 ///
 /// The head of a request may have 64 KiB and 100 headers; it is answered with 431 beyond. Over
 /// HTTP/2 the headers may have 16 KiB, and a connection 100 requests at a time, each of which holds
