@@ -43,6 +43,10 @@ use crate::{
 ///
 /// It sets [`ConnectionInfo`], so that sessions know their peer.
 ///
+/// The `tracing` events of this project about hostile clients are few, whatever those do. The crate
+/// `h2` warns of each connection that it ends for its misbehaviour: a subscriber that faces the
+/// world should have the target `h2` from ERROR on only.
+///
 /// ```no_run
 /// # async fn example(factory: ws_handler::WebSocketFactory) -> std::io::Result<()> {
 /// use ws_handler::{NotFound, Server, WebSocketHandler, shutdown_signal};

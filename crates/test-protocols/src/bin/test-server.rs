@@ -20,7 +20,10 @@ use std::{
 };
 
 use test_protocols::{EventLog, ServerOptions, StaticFiles, StatsRoute};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    prelude::*,
+};
 use ws_handler::{Routes, Server, WebSocketHandler, service_fn, shutdown_signal};
 
 #[tokio::main]
@@ -29,9 +32,14 @@ async fn main() -> ExitCode {
         Ok(options) => options,
         Err(exit) => return exit.report(),
     };
+    // h2 warns of each hostile connection, without an end to it.
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("h2", LevelFilter::ERROR);
     tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
         .with_writer(io::stderr)
+        .finish()
+        .with(filter)
         .init();
     match run(options).await {
         Ok(code) => code,

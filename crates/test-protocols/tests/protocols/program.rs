@@ -287,3 +287,36 @@ async fn verbose_logs_every_event_in_jettys_shapes() {
     })
     .await;
 }
+
+/// Hostile input R13: each of these connections is one that h2 itself warns of.
+#[tokio::test]
+async fn hostile_http2_connections_are_not_a_line_of_log_each() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    within(async {
+        let mut program = Program::start(&[]).await;
+        let mut requests = PREFACE.to_vec();
+        for stream in (1..=99).step_by(2) {
+            // GET http://a/, and a reset of it.
+            requests.extend([0, 0, 6, 1, 5, 0, 0, 0, stream]);
+            requests.extend(b"\x82\x84\x86\x41\x01a");
+            requests.extend([0, 0, 4, 3, 0, 0, 0, 0, stream, 0, 0, 0, 8]);
+        }
+
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(program.address).await.unwrap();
+            stream.write_all(&requests).await.unwrap();
+            let mut answer = Vec::new();
+            let _reset = stream.read_to_end(&mut answer).await;
+            let text = String::from_utf8_lossy(&answer);
+            assert!(text.contains("too_many_resets"), "{text:?}");
+        }
+        let mut stderr = program.child.stderr.take().unwrap();
+        program.signal("TERM").await;
+        program.end().await;
+
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).await.unwrap();
+        assert_eq!(log, "");
+    })
+    .await;
+}
