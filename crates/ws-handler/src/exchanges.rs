@@ -46,15 +46,22 @@ impl Exchanges {
         loop {
             let now = Instant::now();
             let state = *self.state();
-            let end = match state.at_work > 0 || state.tunnel {
-                true => now + timeout,
+            let is_busy = state.at_work > 0 || state.tunnel;
+            let end = match is_busy {
+                true => now + timeout.max(SHORTEST_NAP),
                 false => state.moved_at + timeout,
             };
-            if end <= now {
+            if !is_busy && end <= now {
                 return;
             }
             sleep_until(end).await;
         }
+    }
+
+    /// As [`Self::idle`], from now on.
+    pub(crate) async fn idle_again(&self, timeout: Duration) {
+        self.state().moved_at = Instant::now();
+        self.idle(timeout).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -194,6 +201,9 @@ impl<B: Body<Data = Bytes>> Body for Pieces<B> {
     }
 }
 
+/// A busy connection is looked at again no sooner.
+const SHORTEST_NAP: Duration = Duration::from_millis(10);
+
 /// As much as a DATA frame has at most, unless the client allows more (RFC 9113 §4.2).
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -203,9 +213,9 @@ mod tests {
     use hyper::client::conn::http2;
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
     use tokio::{
-        io::{AsyncWriteExt, DuplexStream},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
         task::JoinHandle,
-        time::sleep,
+        time::{sleep, timeout},
     };
 
     use super::*;
@@ -340,6 +350,45 @@ mod tests {
         ended(serving).await;
         let elapsed = begin.elapsed().as_secs();
         assert!((60..=121).contains(&elapsed), "{elapsed} s");
+    }
+
+    /// Answers Pings until it hears `wanted`.
+    async fn hear(io: &mut DuplexStream, wanted: &[u8]) {
+        let mut heard = Vec::new();
+        while !heard.windows(wanted.len()).any(|it| it == wanted) {
+            io.write_all(PONG).await.unwrap();
+            let read = timeout(Duration::from_secs(1), io.read_buf(&mut heard)).await;
+            assert!(!matches!(read, Ok(Ok(0))), "ended before: {heard:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn request_that_crosses_a_goaway_is_answered_however_long_that_takes() {
+        let asked_before = std::sync::atomic::AtomicBool::new(false);
+        let pages = service_fn(move |_request| {
+            let asked_before = asked_before.swap(true, std::sync::atomic::Ordering::Relaxed);
+            async move {
+                if asked_before {
+                    sleep(Duration::from_secs(600)).await;
+                }
+                Ok::<_, std::convert::Infallible>(Response::new(String::from("done")))
+            }
+        });
+        let (mut io, _serving, _stop) = serve(PIPE_BYTES, pages);
+        io.write_all(&[PREFACE, GET].concat()).await.unwrap();
+        hear(&mut io, b"done").await;
+
+        hear(&mut io, b"\x07\0\0\0\0\0\x7f\xff\xff\xff").await;
+        let again = b"\0\0\x06\x01\x05\0\0\0\x03\x82\x84\x86\x41\x01a";
+        // The answer to the Ping that comes with a GOAWAY, after which the next one is final.
+        let seen = b"\0\0\x08\x06\x01\0\0\0\0\x0b\x7b\xa2\xf0\x8b\x9b\xfe\x54";
+        io.write_all(&[again.as_slice(), seen].concat())
+            .await
+            .unwrap();
+
+        timeout(DAY, hear(&mut io, b"done"))
+            .await
+            .expect("an answer");
     }
 
     #[tokio::test(start_paused = true)]

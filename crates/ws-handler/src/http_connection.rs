@@ -87,9 +87,9 @@ impl<S: InnerService> HttpConnection<S> {
                     Overdue::Idle => {
                         tracing::debug!("HTTP/2 connection idle");
                         connection.as_mut().graceful_shutdown();
-                        break match timeout(deadlines.write, &mut connection).await {
-                            Ok(outcome) => outcome,
-                            Err(_elapsed) => return,
+                        break tokio::select! {
+                            outcome = &mut connection => outcome,
+                            () = watched.idle_again() => return,
                         };
                     }
                 },
@@ -164,6 +164,15 @@ impl Watched {
             None => pending().await,
         }
         Overdue::Idle
+    }
+
+    /// Resolves when a client that was told to end has not done so; a request that it sent before it
+    /// knew is still answered.
+    async fn idle_again(&self) {
+        match self.exchanges.get() {
+            Some(exchanges) => exchanges.idle_again(self.deadlines.write).await,
+            None => pending().await,
+        }
     }
 }
 
