@@ -7,7 +7,10 @@
 //! the buffers that messages of many reads are put together in: a fresh one costs a page fault for
 //! every 4 KiB, half of all that such a message costs.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -47,7 +50,9 @@ const LARGE_SLACK: usize = 4;
 
 thread_local! {
     static READ: RefCell<ReadBuffers> = const { RefCell::new(ReadBuffers::new()) };
-    static WRITE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    /// The write buffer that was given back last: nearly always there is one, and it is enough.
+    static WRITE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+    static MORE_WRITE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static CHUNKS: RefCell<Vec<VecDeque<Bytes>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -239,23 +244,43 @@ fn copy(classes: &mut [Option<BytesMut>; READ_CLASSES.len()], bytes: &[u8]) -> B
 }
 
 /// An empty buffer to write into.
+#[inline]
 pub(crate) fn write_buffer() -> BytesMut {
-    WRITE
+    WRITE.take().unwrap_or_else(other_write_buffer)
+}
+
+#[cold]
+fn other_write_buffer() -> BytesMut {
+    MORE_WRITE
         .with_borrow_mut(Vec::pop)
         .unwrap_or_else(|| BytesMut::with_capacity(WRITE_BYTES))
 }
 
 /// Gives a write buffer back to the thread, or drops it.
+#[inline]
 pub(crate) fn recycle(mut buffer: BytesMut) {
-    if buffer.capacity() == 0 || buffer.capacity() > MAX_KEPT_WRITE_BYTES {
+    buffer.clear();
+    let free = buffer.capacity();
+    if free < WRITE_BYTES && (free == 0 || !buffer.try_reclaim(WRITE_BYTES)) {
+        return;
+    }
+    if buffer.capacity() > MAX_KEPT_WRITE_BYTES {
         return;
     }
     // A runtime that is dropped late in the life of a thread finds nothing to give it back to.
-    let _gone = WRITE.try_with(|buffers| {
-        let mut buffers = buffers.borrow_mut();
-        buffer.clear();
-        if buffers.len() < KEPT_WRITE_BUFFERS && buffer.try_reclaim(WRITE_BYTES) {
-            buffers.push(buffer);
+    let _gone = WRITE.try_with(|last| {
+        if let Some(before) = last.replace(Some(buffer)) {
+            keep_another(before);
+        }
+    });
+}
+
+#[cold]
+fn keep_another(buffer: BytesMut) {
+    let _gone = MORE_WRITE.try_with(|more| {
+        let mut more = more.borrow_mut();
+        if more.len() < KEPT_WRITE_BUFFERS {
+            more.push(buffer);
         }
     });
 }

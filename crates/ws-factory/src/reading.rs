@@ -2,18 +2,13 @@
 //! of a large message belongs.
 
 use std::{
-    future::Future,
     io,
-    pin::pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, BytesMut};
-use tokio::io::AsyncReadExt;
-use ws_core::{Demand, Event};
+use ws_core::{Demand, Event, Message};
 
 use crate::{
-    Transport,
     buffers::{self, LARGEST_CLASS, ReadBuffers},
     ending::End,
     link::Link,
@@ -53,7 +48,7 @@ impl Link {
         let (read, event) = match self.connection.direct_buffer(buffers::take_large) {
             Some((buffer, room)) => {
                 let most = self.policy.max_read_bytes().saturating_mul(LARGE_READS);
-                let read = ready!(poll_read_into(cx, &mut self.io, buffer, room.min(most)))?;
+                let read = ready!(self.io.poll_read_buf(cx, buffer, room.min(most)))?;
                 self.reading = Reading {
                     large: true,
                     ..Reading::default()
@@ -96,7 +91,7 @@ impl Link {
         buffers: &mut ReadBuffers,
     ) -> Poll<Result<(usize, Option<Event>), End>> {
         if self.reading.bulk > 0 {
-            return self.poll_read_bulk(cx, buffers);
+            return self.poll_read_bulk(cx, demand, buffers);
         }
         // One large message is likely to follow another: what is read with its header has to be
         // copied, the rest has not.
@@ -121,9 +116,7 @@ impl Link {
                 .connection
                 .recv_alone(bytes, |payload| keeping.keep(payload))
         {
-            self.turn.events += 1;
-            self.session.meter().received_message(message.len());
-            return Poll::Ready(Ok((read, Some(Event::Message(message)))));
+            return Poll::Ready(Ok((read, Some(self.read_message(message)))));
         }
         self.connection.recv(buffers.copy_small(read));
         Poll::Ready(Ok((read, None)))
@@ -133,10 +126,11 @@ impl Link {
     fn poll_read_bulk(
         &mut self,
         cx: &mut Context<'_>,
+        demand: Demand,
         buffers: &mut ReadBuffers,
     ) -> Poll<Result<(usize, Option<Event>), End>> {
         let most = self.policy.max_read_bytes();
-        let Poll::Ready(read) = poll_read_into(cx, &mut self.io, buffers.scratch(), most)? else {
+        let Poll::Ready(read) = self.io.poll_read_buf(cx, buffers.scratch(), most)? else {
             self.reading.drained = true;
             return Poll::Pending;
         };
@@ -149,7 +143,22 @@ impl Link {
             },
         };
         self.connection.recv(buffers.take());
-        Poll::Ready(Ok((read, None)))
+        let message = match demand {
+            Demand::Any => self.connection.next_message(),
+            Demand::Control => None,
+        };
+        Poll::Ready(Ok((
+            read,
+            message.map(|message| self.read_message(message)),
+        )))
+    }
+
+    /// Counts a message that a read has brought.
+    #[inline]
+    fn read_message(&mut self, message: Message) -> Event {
+        self.turn.events += 1;
+        self.session.meter().received_message(message.len());
+        Event::Message(message)
     }
 
     /// Reads and forgets, until the peer ends.
@@ -173,16 +182,4 @@ fn event_len(event: &Event) -> usize {
         Event::Frame(frame) => frame.payload().len(),
         _ => 0,
     }
-}
-
-/// Reads at most `room` bytes straight behind what `buffer` holds.
-#[inline]
-fn poll_read_into(
-    cx: &mut Context<'_>,
-    io: &mut Transport,
-    buffer: &mut BytesMut,
-    room: usize,
-) -> Poll<io::Result<usize>> {
-    let mut limited = buffer.limit(room);
-    pin!(io.read_buf(&mut limited)).poll(cx)
 }

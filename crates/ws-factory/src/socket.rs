@@ -4,11 +4,21 @@
 //! a point where a thread can be cancelled: 300 instructions a message, of which those here leave
 //! 60. The driver has a budget of its own, so that other tasks run in time.
 
+#[cfg(not(target_os = "linux"))]
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+};
 use std::{
     io::{self, IoSlice},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use bytes::{BufMut, BytesMut};
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
+#[cfg(not(target_os = "linux"))]
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Reads into `buffer`; after a read that did not fill it, [`TcpStream::poll_read_ready`] waits for
@@ -24,26 +34,58 @@ pub(crate) fn poll_read(
     cx: &mut Context<'_>,
     buffer: &mut [u8],
 ) -> Poll<io::Result<usize>> {
+    use rustix::net::{RecvFlags, recv};
+
     loop {
-        match try_read(stream, buffer) {
+        let read = try_read(stream, buffer.len(), || {
+            let (_, read) = recv(&*stream, &mut *buffer, RecvFlags::empty())?;
+            Ok(read)
+        });
+        match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                std::task::ready!(stream.poll_read_ready(cx))?;
+                ready!(stream.poll_read_ready(cx))?;
             }
             read => return Poll::Ready(read),
         }
     }
 }
 
+/// As [`poll_read`], at most `room` bytes, behind what `buffer` holds.
 #[cfg(target_os = "linux")]
-#[inline]
-fn try_read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    use rustix::net::{RecvFlags, recv};
-    use tokio::io::Interest;
+#[expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "elsewhere tokio's own read takes it so"
+)]
+pub(crate) fn poll_read_buf(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut BytesMut,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    let room = room.min(buffer.capacity() - buffer.len());
+    loop {
+        let mut limited = (&mut *buffer).limit(room);
+        match try_read(stream, room, || stream.try_read_buf(&mut limited)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(stream.poll_read_ready(cx))?;
+            }
+            read => return Poll::Ready(read),
+        }
+    }
+}
 
+/// Reads at most `room` bytes by `read`, if there are any.
+#[cfg(target_os = "linux")]
+#[inline(always)]
+fn try_read(
+    stream: &TcpStream,
+    room: usize,
+    read: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut short = 0;
-    let read = stream.try_io(Interest::READABLE, || {
-        let (_, read) = recv(stream, &mut *buffer, RecvFlags::empty())?;
-        if read == 0 || read == buffer.len() {
+    let outcome = stream.try_io(Interest::READABLE, || {
+        let read = read()?;
+        if read == 0 || read == room {
             return Ok(read);
         }
         // Less than was asked for shows that there is no more, and epoll will tell of what comes
@@ -53,7 +95,7 @@ fn try_read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     });
     match short {
-        0 => read,
+        0 => outcome,
         short => Ok(short),
     }
 }
@@ -63,7 +105,6 @@ fn try_read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 #[inline]
 pub(crate) fn try_write(stream: &TcpStream, data: &[u8]) -> io::Result<usize> {
     use rustix::net::{SendFlags, send};
-    use tokio::io::Interest;
 
     stream.try_io(Interest::WRITABLE, || {
         Ok(send(stream, data, SendFlags::NOSIGNAL)?)
@@ -74,7 +115,6 @@ pub(crate) fn try_write(stream: &TcpStream, data: &[u8]) -> io::Result<usize> {
 #[cfg(target_os = "linux")]
 pub(crate) fn try_write_vectored(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-    use tokio::io::Interest;
 
     stream.try_io(Interest::WRITABLE, || {
         let mut nothing_else = SendAncillaryBuffer::default();
@@ -95,11 +135,20 @@ pub(crate) fn poll_read(
     cx: &mut Context<'_>,
     buffer: &mut [u8],
 ) -> Poll<io::Result<usize>> {
-    use tokio::io::{AsyncRead, ReadBuf};
-
     let mut buffer = ReadBuf::new(buffer);
-    let read = std::pin::Pin::new(stream).poll_read(cx, &mut buffer)?;
-    read.map(|()| Ok(buffer.filled().len()))
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// As [`poll_read`], at most `room` bytes, behind what `buffer` holds.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn poll_read_buf(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut BytesMut,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    pin!(stream.read_buf(&mut buffer.limit(room))).poll(cx)
 }
 
 /// Writes what can be; an error of the kind `WouldBlock` if that is nothing.

@@ -4,13 +4,15 @@
 //! all of them.
 
 use std::{
+    future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
+use bytes::{BufMut, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
@@ -76,6 +78,23 @@ impl Transport {
                 let mut buffer = ReadBuf::new(buffer);
                 ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
                 Poll::Ready(Ok(buffer.filled().len()))
+            }
+        }
+    }
+
+    /// Reads once, at most `room` bytes, straight behind what `buffer` holds, which has that much
+    /// room.
+    pub(crate) fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Inner::Tcp(stream) => socket::poll_read_buf(stream, cx, buffer, room),
+            Inner::Boxed(stream) => {
+                let mut limited = buffer.limit(room);
+                pin!(stream.read_buf(&mut limited)).poll(cx)
             }
         }
     }
