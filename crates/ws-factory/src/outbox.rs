@@ -392,8 +392,25 @@ mod tests {
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
             assert_eq!(anew.is_none(), encoding == Encoding::Plain);
             let queue = outbox.lock();
-            assert_eq!((queue.tail.capacity(), queue.control.is_none()), (0, true));
+            assert_eq!((queue.tail.capacity(), queue.chunks.capacity()), (0, 0));
+            assert!(queue.control.is_none());
             assert!(!queue.holds_something());
+        }
+    }
+
+    #[test]
+    fn outbox_whose_large_message_left_the_short_way_holds_no_buffer() {
+        let outbox = Outbox::new(&Policy::default(), Encoding::Plain);
+        for message in [vec![0; 1 << 14], vec![0; 1 << 16]] {
+            let len = message.len();
+            outbox.try_message(Message::binary(message)).unwrap();
+
+            let (_, few) = outbox.take_few(&Meter::default()).unwrap();
+            assert_eq!(few.second.len(), len);
+            few.recycle();
+
+            let queue = outbox.lock();
+            assert_eq!((queue.tail.capacity(), queue.chunks.capacity()), (0, 0));
         }
     }
 

@@ -77,11 +77,11 @@ impl Wire {
             .is_none_or(|frames| frames.control.is_empty())
     }
 
-    /// Takes over what was queued, by swapping buffers.
-    pub(crate) fn swap_data(&mut self, chunks: &mut VecDeque<Bytes>, tail: &mut BytesMut) {
+    /// Takes over what was queued, where there is no data.
+    pub(crate) fn take_over_data(&mut self, chunks: VecDeque<Bytes>, tail: BytesMut) {
         let frames = self.frames();
-        std::mem::swap(&mut frames.chunks, chunks);
-        std::mem::swap(&mut frames.tail, tail);
+        buffers::recycle_chunks(std::mem::replace(&mut frames.chunks, chunks));
+        frames.tail = tail;
     }
 
     /// Takes over the control frames that were queued, where there are none.

@@ -100,8 +100,8 @@ impl Outbox {
             if queue.anew.is_some() {
                 orders.anew = queue.holds_something();
             } else if queue.holds_something() {
-                let queue = &mut *queue;
-                wire.swap_data(&mut queue.chunks, &mut queue.tail);
+                let chunks = std::mem::take(&mut queue.chunks);
+                wire.take_over_data(chunks, std::mem::take(&mut queue.tail));
                 orders.batch = queue.take_batch(meter);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
