@@ -1,11 +1,12 @@
 //! The thread's buffers: what lets an idle connection hold none.
 //!
-//! Reading goes into 64 KiB of scratch that belongs to the thread and is held only within one
-//! `poll`. What was read is copied once, into a buffer of the smallest class that fits, or goes on
-//! in the scratch itself if it fills a good part of that; messages are slices of it, and once all
-//! of them are gone the thread uses it again. In steady state nothing is allocated. So it is with
-//! the buffers that messages of many reads are put together in: a fresh one costs a page fault for
-//! every 4 KiB, half of all that such a message costs.
+//! Reading goes into 16 KiB that belong to the thread and are held only within one `poll`. What is
+//! kept of it is copied once, into a buffer of the smallest class that fits. Where reads are larger
+//! they go into 64 KiB of scratch, and on in the scratch itself if they fill a good part of it.
+//! Messages are slices of these, and once all of them are gone the thread uses them again. In
+//! steady state nothing is allocated. So it is with the buffers that messages of many reads are put
+//! together in: a fresh one costs a page fault for every 4 KiB, half of all that such a message
+//! costs.
 
 use std::{
     cell::{Cell, RefCell},
