@@ -31,6 +31,8 @@ mod writing;
 
 mod splitting;
 
+mod buffering;
+
 mod flooding;
 
 mod unread;

@@ -48,11 +48,7 @@ pub(crate) fn run<E: Endpoint>(
         .with_mask_keys(Counter(0));
     let session = established.session().clone();
     let task = tokio::spawn(established.run(endpoint));
-    let peer = Peer {
-        io: far,
-        session: role,
-    };
-    (peer, session, task)
+    (Peer::new(far, role), session, task)
 }
 
 /// Masking keys that a test can do without being unable to predict.
@@ -67,6 +63,11 @@ impl MaskKeys for Counter {
 }
 
 impl Peer {
+    /// The other end of what `session` has.
+    pub(crate) const fn new(io: DuplexStream, session: Role) -> Self {
+        Self { io, session }
+    }
+
     /// Sends one frame; `first` is its first byte.
     pub(crate) async fn send(&mut self, first: u8, payload: impl AsRef<[u8]>) {
         let frame = frame(self.session, first, payload.as_ref());
