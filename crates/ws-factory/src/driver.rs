@@ -45,7 +45,8 @@ pub(crate) struct Turn {
 /// connection that is always ready still lets the others run.
 const TURN_EVENTS: u32 = 256;
 
-/// How much one turn may read, in bytes: sixteen full reads, for messages that are few and large.
+/// How much one turn may read, in bytes: sixteen full reads, for messages that are few and large. A
+/// short read counts as 4 KiB, so that no turn has more than 256.
 const TURN_BYTES: u32 = 1 << 20;
 
 /// How many control frames wait for the endpoint while an event runs; of more, the oldest are

@@ -33,6 +33,10 @@ const LARGE_READS: usize = 4;
 /// How much is read at first after a large message, in bytes.
 const BEFORE_LARGE: usize = 4 * 1024;
 
+/// What a read counts for in a turn at least, in bytes: it takes its time however little it finds,
+/// and a policy may want reads of one byte.
+const LEAST_READ: u32 = 4 * 1024;
+
 /// For how many small reads a large one makes the next be expected to be large, too.
 const BULK_READS: u8 = 16;
 
@@ -77,7 +81,7 @@ impl Link {
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
         }
         // Cannot truncate: a turn ends long before.
-        self.turn.bytes += read as u32;
+        self.turn.bytes += (read as u32).max(LEAST_READ);
         self.clocks.touch();
         Poll::Ready(Ok(event))
     }

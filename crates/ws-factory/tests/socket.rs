@@ -7,12 +7,14 @@
 mod frame;
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -394,4 +396,42 @@ async fn ping_waits_for_the_end_of_a_large_message_that_the_socket_took_a_part_o
             assert_eq!(come, controls);
         }
     }
+}
+
+/// One read takes as long as another, however little it is for.
+#[tokio::test]
+async fn session_that_reads_byte_by_byte_lets_the_others_run() {
+    const LEN: usize = 100_000;
+    const MESSAGES: usize = 10;
+    let policy = policy().with_max_read_bytes(1);
+    let count = Arc::default();
+    let (mut far, session, _task) = serve(false, policy, counting(&count)).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let neighbour = tokio::spawn({
+        let over = Arc::clone(&over);
+        async move {
+            let mut turns = 0_u64;
+            // Not `yield_now`, which leaves many turns to those that wake themselves.
+            poll_fn(|cx| {
+                turns += 1;
+                if over.load(Ordering::Relaxed) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            turns
+        }
+    });
+
+    let sent = frame(Role::Server, BINARY, &payload(0, LEN / MESSAGES));
+    far.write_all(&sent.repeat(MESSAGES)).await.unwrap();
+    far.shutdown().await.unwrap();
+    closed(&session).await;
+    over.store(true, Ordering::Relaxed);
+
+    assert_eq!(count.load(Ordering::Relaxed), MESSAGES as u64);
+    let turns = neighbour.await.unwrap();
+    assert!(turns > LEN as u64 / 500, "{turns} turns");
 }
