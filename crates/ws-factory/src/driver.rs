@@ -295,10 +295,13 @@ impl Link {
                 Poll::Ready(Ok(Some(event))) => return Poll::Ready(Ok(event)),
                 Poll::Ready(Err(end)) => break end,
                 Poll::Pending => {
-                    self.turn = Turn::default();
+                    self.turn.bytes = 0;
                     if !self.park(cx) {
+                        // Others may queue as fast as this writes.
+                        self.turn.events += 1;
                         continue;
                     }
+                    self.turn.events = 0;
                     self.settle();
                     break ready!(self.poll_clocks(cx, Waiting::Peer));
                 }

@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -163,6 +167,66 @@ async fn peer_that_floods_with_pings_does_not_outlive_the_connect_deadline() {
 
     let event = session.close_event().expect("the session is over");
     assert_eq!(event.status(), 1011);
+}
+
+/// Whoever sends from another thread may be as fast as the session writes, so that there is always
+/// something left to write before it may sleep.
+#[tokio::test(start_paused = true)]
+async fn session_that_is_sent_to_without_end_lets_the_others_run() {
+    let spring = Spring::default();
+    let idle = from_fn(|_, _| async { Ok(()) });
+    let mut established = Established::new(Transport::boxed(spring.clone()), Role::Server);
+    let session = spring.session.get_or_init(|| established.session().clone());
+    drop(tokio::spawn(established.run(idle)));
+
+    tokio::task::yield_now().await;
+    session.abort();
+
+    let reads = spring.reads.load(Ordering::Relaxed);
+    // `yield_now` leaves a few dozen turns to those that wake themselves.
+    assert!((2..50_000).contains(&reads), "{reads} reads");
+}
+
+/// A socket that takes everything and has nothing: whenever it is asked, somebody sends one more
+/// message.
+#[derive(Clone, Default)]
+struct Spring {
+    session: Arc<OnceLock<Session>>,
+    reads: Arc<AtomicU32>,
+}
+
+impl AsyncRead for Spring {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // A test that fails has to end, too.
+        if self.reads.fetch_add(1, Ordering::Relaxed) < 100_000
+            && let Some(session) = self.session.get()
+        {
+            session.try_send_text("one more").unwrap();
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Spring {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// It comes to our Close only once we have read what it writes.
