@@ -115,17 +115,17 @@ impl Keeping<'_> {
 
 /// Copies what was read into a buffer of the thread's.
 pub(crate) fn read_buffer(bytes: &[u8]) -> BytesMut {
-    READ.with_borrow_mut(|buffers| copy(&mut buffers.classes, bytes))
+    with_reading(|buffers| copy(&mut buffers.classes, bytes))
 }
 
 /// A buffer for `bytes` of a large message, if the thread has one that nobody uses any more.
 pub(crate) fn take_large(bytes: usize) -> Option<BytesMut> {
-    READ.with_borrow_mut(|buffers| buffers.take_large(bytes))
+    with_reading(|buffers| buffers.take_large(bytes))
 }
 
 /// Keeps what is left of the buffer of a message of `len` bytes.
 pub(crate) fn keep_large(len: usize, rest: BytesMut) {
-    READ.with_borrow_mut(|buffers| buffers.keep_large(len, rest));
+    with_reading(|buffers| buffers.keep_large(len, rest));
 }
 
 impl ReadBuffers {
@@ -394,6 +394,16 @@ mod tests {
             with_reading(|inner| inner.small().0[..5].copy_from_slice(b"inner"));
 
             assert_eq!(outer.copy_small(5).as_ref(), b"outer");
+        });
+    }
+
+    /// A transport may run another session within its own read, and that one's message may be large.
+    #[test]
+    fn nested_session_may_read_large_messages() {
+        with_reading(|_outer| {
+            assert_eq!(read_buffer(b"ahead").as_ref(), b"ahead");
+            assert!(take_large(1 << 20).is_none());
+            keep_large(0, BytesMut::with_capacity(1 << 20));
         });
     }
 }
