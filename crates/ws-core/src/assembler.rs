@@ -51,13 +51,7 @@ impl Assembler {
             return Ok(None);
         }
 
-        let payload = match self.0.take().map(|arriving| arriving.buffer) {
-            Some(mut buffer) if !buffer.is_empty() => {
-                buffer.extend_from_slice(&part.payload);
-                buffer.freeze()
-            }
-            _ => part.payload,
-        };
+        let payload = self.end(part.payload);
         Ok(Some(Event::Message(Message::from_validated(
             message.kind,
             payload,
@@ -74,19 +68,21 @@ impl Assembler {
             return Ok(None);
         };
         let last = part.ends_message();
-        let arriving = self.0.get_or_insert_default();
-        let piece = match message.kind {
-            MessageKind::Text => whole_characters(&mut arriving.buffer, part.payload),
-            MessageKind::Binary => part.payload,
-        };
-
         let first = !message.delivered;
+        let piece = if last {
+            // Text has no unfinished character here. Mostly nothing was kept, and no room is needed.
+            self.end(part.payload)
+        } else {
+            let arriving = self.0.get_or_insert_default();
+            let piece = match message.kind {
+                MessageKind::Text => whole_characters(&mut arriving.buffer, part.payload),
+                MessageKind::Binary => part.payload,
+            };
+            message.delivered |= !piece.is_empty();
+            arriving.message = Some(message);
+            piece
+        };
         let wanted = last || !piece.is_empty();
-        message.delivered |= wanted;
-        arriving.message = Some(message);
-        if last {
-            self.0 = None;
-        }
         Ok(wanted.then(|| {
             Event::Partial(Partial {
                 piece: Message::from_validated(message.kind, piece),
@@ -164,6 +160,17 @@ impl Assembler {
         };
         count(&mut message, part.payload.len(), limits)?;
         Ok(Some(message))
+    }
+
+    /// Ends the message under way; returns what was kept of it, and `payload` behind that.
+    fn end(&mut self, payload: Bytes) -> Bytes {
+        match self.0.take().map(|arriving| arriving.buffer) {
+            Some(mut buffer) if !buffer.is_empty() => {
+                buffer.extend_from_slice(&payload);
+                buffer.freeze()
+            }
+            _ => payload,
+        }
     }
 
     fn end_skipping(&mut self, fin: bool) {
