@@ -24,7 +24,8 @@ mod direct;
 ///
 /// - `recv*` take what the peer sent; [`Self::direct_buffer`] says where the next bytes may go
 ///   without a detour;
-/// - `poll_*` yield what there is to do about it;
+/// - `poll_*` yield what there is to do about it, [`Self::next_message`] only what is nearly always
+///   next;
 /// - [`Self::resume`] and [`Self::consume`] answer an [`Event::Frame`];
 /// - `send_*` and `encode` are the way out;
 /// - the rest read or set.
