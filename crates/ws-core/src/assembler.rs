@@ -100,6 +100,11 @@ impl Assembler {
         self.end_skipping(frame.fin);
     }
 
+    /// How much has been put together of the message that is arriving.
+    pub(crate) fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |arriving| arriving.buffer.len())
+    }
+
     /// The buffer that the rest of a frame is read into, past the parser; `None` unless a message
     /// is being put together in it.
     pub(crate) fn buffer(&mut self) -> Option<&mut BytesMut> {

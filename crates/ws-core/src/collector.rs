@@ -22,8 +22,7 @@ impl FrameCollector {
         part: FramePart,
         max_bytes: u64,
     ) -> Result<Option<Frame>, ProtocolError> {
-        let kept = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
-        let bytes = (kept + part.payload.len()) as u64;
+        let bytes = (self.held() + part.payload.len()) as u64;
         if bytes > max_bytes {
             return Err(ProtocolError::FrameTooBig { bytes, max_bytes });
         }
@@ -37,6 +36,11 @@ impl FrameCollector {
         let frame = self.take(&part.header);
         self.take_rest();
         Ok(Some(frame))
+    }
+
+    /// How much has been put together of the frame that is arriving.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.len())
     }
 
     /// Where payload that is read past the parser belongs.

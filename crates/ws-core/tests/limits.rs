@@ -376,6 +376,34 @@ fn message_that_is_read_directly_is_counted() {
     );
 }
 
+/// However little is missing: only then is the buffer whole, and can be used again.
+#[test]
+fn end_of_a_large_frame_is_read_into_its_buffer() {
+    let frame = peer::frame(Server, 0x82, &[7; 40_000]);
+    for delivery in [Delivery::Messages, Delivery::Frames] {
+        let mut connection = limited(Limits::default(), delivery);
+        let (_, end) = peer::told(&mut connection, &frame[..8_000]);
+        assert_eq!(end, Ok(Step::NeedInput));
+
+        for (from, to) in [(8_000, 39_990), (39_990, frame.len())] {
+            let spare = |bytes| Some(BytesMut::with_capacity(bytes));
+            let (buffer, room) = connection.direct_buffer(spare).expect("it is under way");
+            assert_eq!(room, frame.len() - from, "{delivery:?}");
+            buffer.extend_from_slice(&frame[from..to]);
+
+            let told = connection.recv_direct(to - from).unwrap();
+
+            assert_eq!(told.is_some(), to == frame.len(), "{delivery:?}");
+        }
+        let (_, end) = peer::told(&mut connection, &frame[..20]);
+        assert_eq!(end, Ok(Step::NeedInput));
+        assert!(
+            connection.direct_buffer(|_| None).is_some(),
+            "{delivery:?}: nothing of the frame before is left"
+        );
+    }
+}
+
 /// A message that lay whole in what was read is a slice of it.
 #[test]
 fn message_that_arrived_whole_is_not_copied() {

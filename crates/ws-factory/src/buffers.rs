@@ -41,9 +41,9 @@ const MAX_KEPT_WRITE_BYTES: usize = 256 * 1024;
 const KEPT_CHUNKS: usize = 64;
 const MAX_KEPT_CHUNKS: usize = 16;
 
-/// How much a thread keeps of the buffers of large messages, in bytes, and for how many reads that
-/// are none of theirs.
-const KEPT_LARGE_BYTES: usize = 32 << 20;
+/// How much a thread keeps of the buffers of large messages, in bytes: two of 16 MiB and a little, as
+/// growing made them. And for how many reads that are none of theirs.
+const KEPT_LARGE_BYTES: usize = 36 << 20;
 const KEPT_FOR_READS: u32 = 1024;
 
 /// How many times as long as a message its buffer may be: it may be kept as long as the message.

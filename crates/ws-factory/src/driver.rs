@@ -57,6 +57,10 @@ impl Turn {
     const fn is_over(&self) -> bool {
         self.events >= TURN_EVENTS || self.bytes >= TURN_BYTES
     }
+
+    pub(crate) const fn end(&mut self) {
+        self.events = TURN_EVENTS;
+    }
 }
 
 impl<E: Endpoint> Driver<E> {

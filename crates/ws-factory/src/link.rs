@@ -71,6 +71,9 @@ pub(crate) struct Link {
     pub(crate) reported: crate::Traffic,
 }
 
+/// How many writes one turn may have.
+const TURN_WRITES: u32 = 256;
+
 impl Link {
     pub(crate) fn new(
         io: Transport,
@@ -212,7 +215,7 @@ impl Link {
                 return Poll::Ready(Ok(()));
             }
         }
-        loop {
+        for _ in 0..TURN_WRITES {
             if self.behind || self.session.outbox().has_news() {
                 self.exchange()?;
             }
@@ -226,7 +229,7 @@ impl Link {
                 if self.behind {
                     continue;
                 }
-                break;
+                return self.poll_flush_io(cx);
             }
             match self.wire.poll_write(cx, &mut self.io) {
                 Poll::Ready(Ok(_)) => {
@@ -240,6 +243,14 @@ impl Link {
                 }
             }
         }
+        // Others queue as fast as this writes: it goes on in the next turn.
+        self.turn.end();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Has the transport pass on what it may still hold.
+    fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.unflushed = false;

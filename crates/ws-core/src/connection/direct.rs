@@ -6,7 +6,8 @@ use super::Connection;
 use crate::{Event, ProtocolError};
 
 /// A frame with less than this still to come is read with whatever follows it: one read for both
-/// beats the copy that is saved.
+/// beats the copy that is saved. Not so the end of one of which as much is in a buffer of its own:
+/// that buffer can be used again only if it is whole.
 const MIN_DIRECT_BYTES: u64 = 16 * 1024;
 
 /// How much room the rest of a large frame has at first, in bytes, once as much as
@@ -41,7 +42,8 @@ impl Connection {
             return None;
         }
         let remaining = self.parser.data_remaining()?;
-        if remaining < MIN_DIRECT_BYTES {
+        let held = self.frames.held().max(self.assembler.held()) as u64;
+        if remaining.max(held) < MIN_DIRECT_BYTES {
             return None;
         }
         let buffer = if self.delivery.frames() {

@@ -170,29 +170,47 @@ async fn peer_that_floods_with_pings_does_not_outlive_the_connect_deadline() {
 }
 
 /// Whoever sends from another thread may be as fast as the session writes, so that there is always
-/// something left to write before it may sleep.
+/// something left to write before it may sleep, or before it may read.
 #[tokio::test(start_paused = true)]
 async fn session_that_is_sent_to_without_end_lets_the_others_run() {
-    let spring = Spring::default();
-    let idle = from_fn(|_, _| async { Ok(()) });
-    let mut established = Established::new(Transport::boxed(spring.clone()), Role::Server);
-    let session = spring.session.get_or_init(|| established.session().clone());
-    drop(tokio::spawn(established.run(idle)));
+    for at_write in [false, true] {
+        let spring = Spring {
+            at_write,
+            ..Spring::default()
+        };
+        let idle = from_fn(|_, _| async { Ok(()) });
+        let mut established = Established::new(Transport::boxed(spring.clone()), Role::Server);
+        let session = spring.session.get_or_init(|| established.session().clone());
+        session.send_text("the first").await.unwrap();
+        drop(tokio::spawn(established.run(idle)));
 
-    tokio::task::yield_now().await;
-    session.abort();
+        tokio::task::yield_now().await;
+        session.abort();
 
-    let reads = spring.reads.load(Ordering::Relaxed);
-    // `yield_now` leaves a few dozen turns to those that wake themselves.
-    assert!((2..50_000).contains(&reads), "{reads} reads");
+        let sent = spring.sent.load(Ordering::Relaxed);
+        // `yield_now` leaves a few dozen turns to those that wake themselves.
+        assert!((2..50_000).contains(&sent), "{sent} messages");
+    }
 }
 
-/// A socket that takes everything and has nothing: whenever it is asked, somebody sends one more
-/// message.
+/// A socket that takes everything and has nothing: whenever it is read, or written, somebody sends
+/// one more message.
 #[derive(Clone, Default)]
 struct Spring {
     session: Arc<OnceLock<Session>>,
-    reads: Arc<AtomicU32>,
+    at_write: bool,
+    sent: Arc<AtomicU32>,
+}
+
+impl Spring {
+    fn send(&self) {
+        // A test that fails has to end, too.
+        if self.sent.fetch_add(1, Ordering::Relaxed) < 100_000
+            && let Some(session) = self.session.get()
+        {
+            session.try_send_text("one more").unwrap();
+        }
+    }
 }
 
 impl AsyncRead for Spring {
@@ -201,11 +219,8 @@ impl AsyncRead for Spring {
         _cx: &mut Context<'_>,
         _buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // A test that fails has to end, too.
-        if self.reads.fetch_add(1, Ordering::Relaxed) < 100_000
-            && let Some(session) = self.session.get()
-        {
-            session.try_send_text("one more").unwrap();
+        if !self.at_write {
+            self.send();
         }
         Poll::Pending
     }
@@ -217,6 +232,9 @@ impl AsyncWrite for Spring {
         _cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.at_write {
+            self.send();
+        }
         Poll::Ready(Ok(buf.len()))
     }
 
