@@ -25,12 +25,8 @@ use tokio::net::TcpStream;
 /// more.
 #[cfg(target_os = "linux")]
 #[inline]
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "elsewhere tokio's own read takes it so"
-)]
 pub(crate) fn poll_read(
-    stream: &mut TcpStream,
+    stream: &TcpStream,
     cx: &mut Context<'_>,
     buffer: &mut [u8],
 ) -> Poll<io::Result<usize>> {
@@ -38,7 +34,7 @@ pub(crate) fn poll_read(
 
     loop {
         let read = try_read(stream, buffer.len(), || {
-            let (_, read) = recv(&*stream, &mut *buffer, RecvFlags::empty())?;
+            let (_, read) = recv(stream, &mut *buffer, RecvFlags::empty())?;
             Ok(read)
         });
         match read {
@@ -52,12 +48,8 @@ pub(crate) fn poll_read(
 
 /// As [`poll_read`], at most `room` bytes, behind what `buffer` holds.
 #[cfg(target_os = "linux")]
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "elsewhere tokio's own read takes it so"
-)]
 pub(crate) fn poll_read_buf(
-    stream: &mut TcpStream,
+    stream: &TcpStream,
     cx: &mut Context<'_>,
     buffer: &mut BytesMut,
     room: usize,
