@@ -15,6 +15,23 @@ struct Whole {
 }
 
 impl Whole {
+    /// Unmasks the payload if the message may have it. If not, whoever looks at it next finds what
+    /// came.
+    #[inline]
+    fn reveal(
+        &self,
+        payload: &mut [u8],
+        is_valid: impl FnOnce(MessageKind, &[u8]) -> bool,
+    ) -> bool {
+        self.unmask(payload);
+        let valid = is_valid(self.kind, payload);
+        if !valid {
+            self.unmask(payload);
+        }
+        valid
+    }
+
+    /// Masks what is unmasked, too.
     #[inline]
     fn unmask(&self, payload: &mut [u8]) {
         if self.key != [0; 4] {
@@ -38,14 +55,10 @@ impl Parser {
         is_valid: impl FnOnce(MessageKind, &[u8]) -> bool,
     ) -> Option<(MessageKind, Bytes)> {
         let whole = self.whole(input)?;
-        let payload = &mut input[whole.start..whole.end];
-        whole.unmask(payload);
-        if !is_valid(whole.kind, payload) {
-            // Masked again: whoever looks at it next finds what came.
-            whole.unmask(payload);
+        if !whole.reveal(&mut input[whole.start..whole.end], is_valid) {
             return None;
         }
-        if payload.is_empty() {
+        if whole.end == whole.start {
             input.advance(whole.end);
             return Some((whole.kind, Bytes::new()));
         }
@@ -72,12 +85,9 @@ impl Parser {
             return None;
         }
         let payload = &mut input[whole.start..];
-        whole.unmask(payload);
-        if !is_valid(whole.kind, payload) {
-            whole.unmask(payload);
-            return None;
-        }
-        Some((whole.kind, payload))
+        whole
+            .reveal(payload, is_valid)
+            .then_some((whole.kind, payload))
     }
 
     /// Where the message lies that `input` begins with, if it is one whole frame.
