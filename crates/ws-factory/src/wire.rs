@@ -46,10 +46,6 @@ struct Frames {
 /// How many pieces one write gathers: beyond this a system call costs less than the bookkeeping.
 const MAX_SLICES: usize = 32;
 
-/// How many pieces come of at most two chunks: those, the tail, the control frames, and one of them
-/// in two where the control frames go between.
-const FEW_SLICES: usize = 5;
-
 /// How much room for frames a thread keeps: a session of its own needs it no longer than until the
 /// socket has taken them.
 const SPARE: usize = 8;
@@ -215,13 +211,17 @@ impl Frames {
     ) -> Poll<io::Result<usize>> {
         self.blocked = true;
         let io = Pin::new(io);
-        let written = if self.control.is_empty() && self.chunks.is_empty() {
-            ready!(io.poll_write(cx, &self.tail))?
-        } else {
-            // Room for many pieces is 350 instructions to make; a large message is two.
-            match self.chunks.len() {
-                0..=2 => ready!(self.poll_write_gathered::<_, FEW_SLICES>(cx, io))?,
-                _ => ready!(self.poll_write_gathered::<_, MAX_SLICES>(cx, io))?,
+        let only_data = self.control.is_empty();
+        let written = match (self.chunks.front(), self.chunks.len()) {
+            (None, _) if only_data => ready!(io.poll_write(cx, &self.tail))?,
+            // A compressed broadcast, most often; room for many pieces is 350 instructions to make.
+            (Some(chunk), 1) if only_data && self.tail.is_empty() => {
+                ready!(io.poll_write(cx, chunk))?
+            }
+            _ => {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let count = self.gather(&mut slices);
+                ready!(io.poll_write_vectored(cx, &slices[..count]))?
             }
         };
         self.blocked = false;
@@ -232,22 +232,9 @@ impl Frames {
         Poll::Ready(Ok(written))
     }
 
-    fn poll_write_gathered<W: AsyncWrite + Unpin, const MOST: usize>(
-        &self,
-        cx: &mut Context<'_>,
-        io: Pin<&mut W>,
-    ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); MOST];
-        match self.gather(&mut slices) {
-            // A broadcast, most often; the call for one piece is the cheaper one.
-            1 => io.poll_write(cx, &slices[0]),
-            count => io.poll_write_vectored(cx, &slices[..count]),
-        }
-    }
-
     /// The pieces in the order in which they leave: the rest of a frame that has begun, the control
     /// frames, the other data.
-    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let mut slots = slices.iter_mut();
         let mut count = 0;
         let mut put = |piece: &'a [u8]| {
