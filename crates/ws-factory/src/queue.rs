@@ -180,20 +180,19 @@ impl Queue {
         !self.tail.is_empty()
             && self.chunks.is_empty()
             && self.anew.is_none()
-            && self.control.is_none()
-            && self.phase == Phase::Open
-            && self.policy.is_none()
+            && self.asks_for_nothing_else()
+    }
+
+    /// Whether there is nothing to be done but to write data.
+    fn asks_for_nothing_else(&self) -> bool {
+        self.control.is_none() && self.phase == Phase::Open && self.policy.is_none()
     }
 
     /// Takes what waits if that is one or two chunks and nothing else is to be done: a large message
     /// and its header, or one that many receive.
     pub(crate) fn take_few(&mut self) -> Option<Few> {
-        let few = self.tail.is_empty()
-            && (1..=2).contains(&self.chunks.len())
-            && self.control.is_none()
-            && self.phase == Phase::Open
-            && self.policy.is_none();
-        if !few {
+        let few = self.tail.is_empty() && (1..=2).contains(&self.chunks.len());
+        if !few || !self.asks_for_nothing_else() {
             return None;
         }
         let mut chunks = std::mem::take(&mut self.chunks);
