@@ -58,6 +58,7 @@ impl Turn {
         self.events >= TURN_EVENTS || self.bytes >= TURN_BYTES
     }
 
+    /// Lets the others run before anything more is parsed or read.
     pub(crate) const fn end(&mut self) {
         self.events = TURN_EVENTS;
     }
@@ -225,9 +226,8 @@ impl Link {
         Err(self.failed(SessionError::Endpoint(error)))
     }
 
-    /// The next message, if it has been read and nothing comes before it: what
-    /// [`Self::poll_wanted`] would find, for 60 instructions less. So come the messages of a burst
-    /// but for the first.
+    /// The next message, if it has been read and nothing comes before it: the short way to what
+    /// [`Self::poll_wanted`] would find. So come the messages of a burst but for the first.
     #[inline]
     fn next_message(&mut self) -> Option<Message> {
         if !self.connection.has_buffer() {
