@@ -36,9 +36,12 @@ pub struct Connection {
     role: Role,
     delivery: Delivery,
     input: BytesMut,
-    /// Whether there may be something to let go of in `input`: what was taken apart to its end
-    /// still holds the allocation.
-    has_buffer: bool,
+    /// Whether there may be something to tell before more is received, or something to let go of in
+    /// `input`: what was taken apart to its end still holds the allocation.
+    is_busy: bool,
+    /// What [`Self::takes_whole`] said when it last changed: so it is one question a message in the
+    /// place of six.
+    short_way: bool,
     parser: Parser,
     /// Mostly there are none, and that takes a word.
     extended: Option<Box<Extended>>,
@@ -62,11 +65,11 @@ impl Connection {
     /// A connection whose handshake is done.
     #[must_use]
     pub fn new(role: Role, limits: Limits, delivery: Delivery, extensions: ExtensionStack) -> Self {
-        Self {
+        let mut connection = Self {
             role,
             delivery,
             input: BytesMut::new(),
-            has_buffer: false,
+            is_busy: !extensions.is_empty(),
             parser: Parser::new(role, limits).with_claimed(extensions.claimed()),
             extended: (!extensions.is_empty()).then(|| {
                 Box::new(Extended {
@@ -79,7 +82,10 @@ impl Connection {
             frames: FrameCollector::default(),
             assembler: Assembler::default(),
             state: CloseState::Open,
-        }
+            short_way: false,
+        };
+        connection.short_way = connection.takes_whole();
+        connection
     }
 
     /// Takes what was read from the peer.
@@ -88,7 +94,7 @@ impl Connection {
             // §1.4: what follows the peer's Close is discarded.
             return;
         }
-        self.has_buffer = true;
+        self.is_busy = true;
         if self.input.is_empty() {
             self.input = bytes;
         } else {
@@ -108,7 +114,7 @@ impl Connection {
         bytes: &mut [u8],
         keep: impl FnOnce(&[u8]) -> Bytes,
     ) -> Option<Message> {
-        if self.has_buffer || !self.takes_whole() {
+        if self.is_busy || !self.short_way {
             return None;
         }
         let (kind, payload) = self.parser.take_alone(bytes, is_valid)?;
@@ -117,7 +123,10 @@ impl Connection {
 
     /// Whether a message that is one whole frame can be told as it is.
     fn takes_whole(&self) -> bool {
-        self.delivery == Delivery::Messages && self.extended.is_none() && self.state.may_deliver()
+        self.delivery == Delivery::Messages
+            && self.extended.is_none()
+            && self.state.may_deliver()
+            && self.parser.is_between_messages()
     }
 
     /// The next thing that the peer did.
@@ -129,10 +138,10 @@ impl Connection {
     #[inline]
     pub fn poll_event(&mut self) -> Result<Step, ProtocolError> {
         // Asked twice for every message that came alone, so the answer is short.
-        if !self.has_buffer && self.takes_whole() {
-            return Ok(Step::NeedInput);
+        match self.is_busy {
+            false => Ok(Step::NeedInput),
+            true => self.poll_input(),
         }
-        self.poll_input()
     }
 
     fn poll_input(&mut self) -> Result<Step, ProtocolError> {
@@ -143,14 +152,14 @@ impl Connection {
             return Ok(Step::Event(Event::Message(message)));
         }
         let result = self.step(Demand::Any);
-        self.fail_on(result)
+        self.settle(result)
     }
 
     /// The message that what was received begins with, if it is one whole frame that breaks no rule:
     /// the short way to what [`Self::poll_event`] would tell next. `None` says nothing.
     #[inline]
     pub fn next_message(&mut self) -> Option<Message> {
-        if !self.has_buffer || !self.takes_whole() {
+        if !self.short_way {
             return None;
         }
         let (kind, payload) = self.parser.take_whole(&mut self.input, is_valid)?;
@@ -164,7 +173,7 @@ impl Connection {
     /// As [`Self::poll_event`].
     pub fn poll_control(&mut self) -> Result<Step, ProtocolError> {
         let result = self.step(Demand::Control);
-        self.fail_on(result)
+        self.settle(result)
     }
 
     /// Goes on with a frame that was told as [`Event::Frame`]; returns what it completes.
@@ -185,7 +194,7 @@ impl Connection {
                 self.assemble(FramePart::whole(frame))
             }
         };
-        self.fail_on(result)
+        self.settle(result)
     }
 
     /// Leaves a frame that was told as [`Event::Frame`] to whoever took it. Taking the first frame
@@ -294,13 +303,13 @@ impl Connection {
     }
 
     /// Notes that our Close has been queued for the wire.
-    pub const fn send_close(&mut self) {
-        self.state = self.state.on(Input::SendClose);
+    pub fn send_close(&mut self) {
+        self.change(Input::SendClose);
     }
 
     /// Notes that the transport is gone.
     pub fn recv_end(&mut self) {
-        self.state = self.state.on(Input::TransportLost);
+        self.change(Input::TransportLost);
         self.input = BytesMut::new();
     }
 
@@ -316,10 +325,11 @@ impl Connection {
         self.state.may_deliver()
     }
 
-    /// Whether it holds a buffer of what was received; what is in it may have been told.
+    /// Whether there may be something to tell, or a buffer to let go of, before more is received. If
+    /// not, [`Self::poll_event`] says [`Step::NeedInput`].
     #[must_use]
-    pub const fn has_buffer(&self) -> bool {
-        self.has_buffer
+    pub const fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     /// Whether bytes were received that have not been told.
@@ -378,16 +388,23 @@ impl Connection {
 
     /// Lets go of the read buffer: an idle connection holds none.
     fn need_input(&mut self) -> Step {
-        self.has_buffer = false;
+        self.is_busy = self.extended.is_some();
         self.input = BytesMut::new();
         Step::NeedInput
+    }
+
+    fn change(&mut self, input: Input) {
+        self.state = self.state.on(input);
+        // It may be closed now, and tells that instead of asking for more.
+        self.is_busy = true;
+        self.short_way = self.takes_whole();
     }
 
     fn take_control(&mut self, part: FramePart) -> Result<Event, ProtocolError> {
         let opcode = part.header.opcode;
         if opcode == OpCode::Close {
             let close = CloseFrame::parse(&part.payload)?;
-            self.state = self.state.on(Input::RecvClose);
+            self.change(Input::RecvClose);
             self.input = BytesMut::new();
             if !self.delivery.frames() {
                 return Ok(Event::Close(close));
@@ -443,10 +460,12 @@ impl Connection {
         Ok(())
     }
 
-    fn fail_on<T>(&mut self, result: Result<T, ProtocolError>) -> Result<T, ProtocolError> {
+    /// What every way but the short one ends with.
+    fn settle<T>(&mut self, result: Result<T, ProtocolError>) -> Result<T, ProtocolError> {
         if result.is_err() {
             self.recv_end();
         }
+        self.short_way = self.takes_whole();
         result
     }
 }

@@ -6,7 +6,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::{Frame, FrameHeader, OpCode, ReservedBits, mask};
+use crate::{Frame, FrameHeader, MessageKind, OpCode, ReservedBits, mask};
 
 /// The longest header: two bytes, a 64-bit length, a masking key.
 pub const MAX_HEADER_BYTES: usize = 14;
@@ -39,8 +39,25 @@ pub fn encode_masked(frame: &Frame, key: [u8; 4], out: &mut BytesMut) {
     mask::apply(&mut out[start..], key, 0);
 }
 
-/// Writes a header, with `key` if the payload that follows will be masked.
+/// Writes a message as one plain frame.
+///
+/// ```
+/// use ws_core::{MessageKind, generator};
+/// let mut out = bytes::BytesMut::new();
+/// generator::encode_message(MessageKind::Text, b"Hello", &mut out);
+/// assert_eq!(out, b"\x81\x05Hello"[..]); // RFC 6455 §5.7
+/// ```
 #[inline]
+pub fn encode_message(kind: MessageKind, payload: &[u8], out: &mut BytesMut) {
+    let opcode = kind.opcode();
+    match payload.len() {
+        len @ 0..126 => out.extend_from_slice(&[0x80 | opcode.bits(), len as u8]),
+        len => encode_header(&FrameHeader::whole(opcode, len as u64), None, out),
+    }
+    out.extend_from_slice(payload);
+}
+
+/// Writes a header, with `key` if the payload that follows will be masked.
 pub fn encode_header(header: &FrameHeader, key: Option<[u8; 4]>, out: &mut BytesMut) {
     let first = u8::from(header.fin) << 7 | header.reserved.bits() << 4 | header.opcode.bits();
     let masked = u8::from(key.is_some()) << 7;

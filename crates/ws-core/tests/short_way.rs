@@ -166,7 +166,7 @@ fn in_reads(role: Role, delivery: Delivery, reads: &[Vec<u8>], asks: &[Ask]) -> 
         let mut bytes = read.clone();
         match connection.recv_alone(&mut bytes, Bytes::copy_from_slice) {
             Some(message) => {
-                assert!(!connection.has_buffer() && !connection.has_input());
+                assert!(!connection.is_busy() && !connection.has_input());
                 events.push(Event::Message(message));
             }
             None => {
@@ -203,7 +203,7 @@ fn drain<'a>(
             Step::Event(event) => follow(connection, event, events)?,
             Step::DataWaits => {}
             Step::NeedInput => {
-                assert!(!connection.has_buffer() && !connection.has_input());
+                assert!(!connection.is_busy() && !connection.has_input());
                 return Ok(());
             }
             Step::Closed => return Ok(()),

@@ -230,7 +230,7 @@ impl Link {
     /// [`Self::poll_wanted`] would find. So come the messages of a burst but for the first.
     #[inline]
     fn next_message(&mut self) -> Option<Message> {
-        if !self.connection.has_buffer() {
+        if !self.connection.is_busy() {
             return None;
         }
         let first = self.discards || self.ahead.is_some() || self.stop.is_some();

@@ -16,6 +16,13 @@ const FIRST_DIRECT_BYTES: usize = 256 * 1024;
 const PAID_BYTES: usize = 2 * 1024;
 
 impl Connection {
+    /// Whether what comes next is the rest of a frame whose header was taken.
+    #[inline]
+    #[must_use]
+    pub const fn is_within_frame(&self) -> bool {
+        self.parser.is_within_frame()
+    }
+
     /// Where the next bytes belong if they are the rest of a large frame, and how many may be read
     /// there: into the buffer's spare capacity, behind what it holds.
     ///
@@ -23,18 +30,7 @@ impl Connection {
     /// come and where the one at hand is too small; without one that grows with what arrives.
     ///
     /// Call [`Self::recv_direct`] with what was read, also when it is nothing.
-    #[inline]
     pub fn direct_buffer(
-        &mut self,
-        spare: impl FnOnce(usize) -> Option<BytesMut>,
-    ) -> Option<(&mut BytesMut, usize)> {
-        match self.parser.is_within_frame() {
-            true => self.direct_buffer_within_frame(spare),
-            false => None,
-        }
-    }
-
-    fn direct_buffer_within_frame(
         &mut self,
         spare: impl FnOnce(usize) -> Option<BytesMut>,
     ) -> Option<(&mut BytesMut, usize)> {
@@ -85,7 +81,7 @@ impl Connection {
     /// As [`Self::poll_event`].
     pub fn recv_direct(&mut self, read: usize) -> Result<Option<Event>, ProtocolError> {
         let result = self.take_direct(read);
-        self.fail_on(result)
+        self.settle(result)
     }
 
     /// What is left of the buffer of a large frame or message that [`Self::recv_direct`] returned:

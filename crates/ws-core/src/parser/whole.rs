@@ -17,7 +17,7 @@ struct Whole {
 impl Whole {
     /// Unmasks the payload if the message may have it. If not, whoever looks at it next finds what
     /// came.
-    #[inline]
+    #[inline(always)]
     fn reveal(
         &self,
         payload: &mut [u8],
@@ -47,7 +47,7 @@ impl Parser {
     ///
     /// So it is where the payload is not what `is_valid` asks for.
     ///
-    /// For a connection without extensions.
+    /// For a connection without extensions, [between messages](Self::is_between_messages).
     #[inline]
     pub(crate) fn take_whole(
         &self,
@@ -90,12 +90,15 @@ impl Parser {
             .then_some((whole.kind, payload))
     }
 
+    /// Whether what comes next is the first byte of a message, or of a control frame.
+    pub(crate) const fn is_between_messages(&self) -> bool {
+        self.frame.is_none() && self.message.is_none() && self.head_len == 0
+    }
+
     /// Where the message lies that `input` begins with, if it is one whole frame.
     #[inline]
     fn whole(&self, input: &[u8]) -> Option<Whole> {
-        if self.frame.is_some() || self.message.is_some() || self.head_len > 0 {
-            return None;
-        }
+        debug_assert!(self.is_between_messages());
         let [first, second, rest @ ..] = input else {
             return None;
         };
