@@ -67,7 +67,7 @@ const LAYERS: &[Layer] = &[
         #[rustfmt::skip]
         only: Some(&[
             "async-trait", "bytes", "dashmap", "futures-core", "http", "hyper", "hyper-util",
-            "metrics",
+            "metrics", "parking_lot",
             "percent-encoding", "pin-project-lite", "rustix", "thiserror", "tokio",
             "tokio-tungstenite", "tracing", "ws-core",
         ]),

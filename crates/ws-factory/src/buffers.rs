@@ -28,14 +28,6 @@ pub(crate) const LARGEST_CLASS: usize = 16 * 1024;
 /// How many scratches a thread remembers whose bytes it has given away.
 const SPENT_SCRATCHES: usize = 4;
 
-/// How much is reserved for what leaves in one write, in bytes: two pages of small messages.
-const WRITE_BYTES: usize = 8 * 1024;
-
-/// How many write buffers a thread keeps, and how large each may be: one turn uses one or two, and
-/// a burst that needed more should not stay.
-const KEPT_WRITE_BUFFERS: usize = 8;
-const MAX_KEPT_WRITE_BYTES: usize = 256 * 1024;
-
 /// How many queues of chunks a thread keeps, and how long each may be: one turn uses one, a
 /// broadcast as many as it reaches sessions of the thread.
 const KEPT_CHUNKS: usize = 64;
@@ -50,10 +42,7 @@ const KEPT_FOR_READS: u32 = 1024;
 const LARGE_SLACK: usize = 4;
 
 thread_local! {
-    static READ: RefCell<ReadBuffers> = const { RefCell::new(ReadBuffers::new()) };
-    /// The write buffer that was given back last: nearly always there is one, and it is enough.
-    static WRITE: Cell<Option<BytesMut>> = const { Cell::new(None) };
-    static MORE_WRITE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static READ: Cell<Option<Box<ReadBuffers>>> = const { Cell::new(None) };
     static CHUNKS: RefCell<Vec<VecDeque<Bytes>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -80,23 +69,29 @@ struct Large {
 }
 
 /// Lends the thread's buffers for one read. A nested call makes its own.
-#[inline]
+#[inline(always)]
 pub(crate) fn with_reading<T>(read: impl FnOnce(&mut ReadBuffers) -> T) -> T {
-    READ.with(|buffers| {
-        // One call for both, so that it becomes a part of its caller.
-        let (mut borrowed, mut own);
-        let reading = match buffers.try_borrow_mut() {
-            Ok(buffers) => {
-                borrowed = buffers;
-                &mut *borrowed
-            }
-            Err(_nested) => {
-                own = ReadBuffers::new();
-                &mut own
-            }
-        };
-        read(reading)
-    })
+    let mut buffers = lend();
+    let outcome = read(&mut buffers);
+    give_back(buffers);
+    outcome
+}
+
+/// The thread's buffers, for one read: until [`give_back`] whoever asks gets others. Where that is
+/// not called, since the read panicked, they are lost.
+#[inline]
+pub(crate) fn lend() -> Box<ReadBuffers> {
+    READ.take().unwrap_or_else(other_read_buffers)
+}
+
+#[inline]
+pub(crate) fn give_back(buffers: Box<ReadBuffers>) {
+    READ.set(Some(buffers));
+}
+
+#[cold]
+fn other_read_buffers() -> Box<ReadBuffers> {
+    Box::new(ReadBuffers::new())
 }
 
 /// The thread's buffers for what is kept.
@@ -226,6 +221,7 @@ fn fresh_scratch(spent: &mut Vec<BytesMut>) -> BytesMut {
 }
 
 /// A copy of the right size.
+#[inline(always)]
 fn copy(classes: &mut [Option<BytesMut>; READ_CLASSES.len()], bytes: &[u8]) -> BytesMut {
     let class = if bytes.len() <= SMALLEST_CLASS {
         0
@@ -244,48 +240,6 @@ fn copy(classes: &mut [Option<BytesMut>; READ_CLASSES.len()], bytes: &[u8]) -> B
     buffer.split()
 }
 
-/// An empty buffer to write into.
-#[inline]
-pub(crate) fn write_buffer() -> BytesMut {
-    WRITE.take().unwrap_or_else(other_write_buffer)
-}
-
-#[cold]
-fn other_write_buffer() -> BytesMut {
-    MORE_WRITE
-        .with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| BytesMut::with_capacity(WRITE_BYTES))
-}
-
-/// Gives a write buffer back to the thread, or drops it.
-#[inline]
-pub(crate) fn recycle(mut buffer: BytesMut) {
-    buffer.clear();
-    let free = buffer.capacity();
-    if free < WRITE_BYTES && (free == 0 || !buffer.try_reclaim(WRITE_BYTES)) {
-        return;
-    }
-    if buffer.capacity() > MAX_KEPT_WRITE_BYTES {
-        return;
-    }
-    // A runtime that is dropped late in the life of a thread finds nothing to give it back to.
-    let _gone = WRITE.try_with(|last| {
-        if let Some(before) = last.replace(Some(buffer)) {
-            keep_another(before);
-        }
-    });
-}
-
-#[cold]
-fn keep_another(buffer: BytesMut) {
-    let _gone = MORE_WRITE.try_with(|more| {
-        let mut more = more.borrow_mut();
-        if more.len() < KEPT_WRITE_BUFFERS {
-            more.push(buffer);
-        }
-    });
-}
-
 /// An empty queue of chunks.
 pub(crate) fn chunks() -> VecDeque<Bytes> {
     CHUNKS.with_borrow_mut(Vec::pop).unwrap_or_default()
@@ -296,7 +250,7 @@ pub(crate) fn recycle_chunks(chunks: VecDeque<Bytes>) {
     if !(1..=MAX_KEPT_CHUNKS).contains(&chunks.capacity()) {
         return;
     }
-    // As in `recycle`.
+    // A runtime that is dropped late in the life of a thread finds nothing to give them back to.
     let _gone = CHUNKS.try_with(|kept| {
         let mut kept = kept.borrow_mut();
         if kept.len() < KEPT_CHUNKS {
@@ -377,7 +331,7 @@ mod tests {
         for _ in 0..5 {
             keep_large(0, BytesMut::with_capacity(10 << 20));
         }
-        let kept = || READ.with_borrow(|buffers| buffers.large.len());
+        let kept = || with_reading(|buffers| buffers.large.len());
         assert_eq!(kept(), 3);
 
         for _ in 0..KEPT_FOR_READS {

@@ -228,7 +228,7 @@ impl Link {
 
     /// The next message, if it has been read and nothing comes before it: the short way to what
     /// [`Self::poll_wanted`] would find. So come the messages of a burst but for the first.
-    #[inline]
+    #[inline(always)]
     fn next_message(&mut self) -> Option<Message> {
         if !self.connection.is_busy() {
             return None;
@@ -290,7 +290,7 @@ impl Link {
                 Err(error) => break error.into(),
             }
             if self.has_output()
-                && let Poll::Ready(Err(end)) = self.poll_flush(cx)
+                && let Poll::Ready(Err(end)) = self.poll_flush_small(cx)
             {
                 break end;
             }

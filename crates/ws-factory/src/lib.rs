@@ -136,6 +136,8 @@ mod clocks;
 
 mod buffers;
 
+mod write_buffer;
+
 mod wire;
 
 mod queue;
@@ -161,6 +163,8 @@ pub use session_id::SessionId;
 
 mod session;
 pub use session::Session;
+
+mod sending;
 
 mod message_reader;
 pub use message_reader::MessageReader;

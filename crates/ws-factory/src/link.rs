@@ -19,7 +19,7 @@ use ws_core::{
 };
 
 use crate::{
-    Policy, Session, SessionError, Transport, buffers,
+    Policy, Session, SessionError, Transport,
     clocks::{Alarm, Clocks, Waiting},
     driver::Turn,
     ending::End,
@@ -151,18 +151,22 @@ impl Link {
     }
 
     /// Writes what there is. Pending while the socket takes no more of it.
-    ///
-    /// Mostly that is a few small messages, which the socket takes in one call: for them this is
-    /// the short way, half of the instructions of the other.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.poll_flush_small(cx)
+    }
+
+    /// As [`Self::poll_flush`], for what is on the way of every message.
+    ///
+    /// Mostly there are a few small messages, which the socket takes in one call: for them this is
+    /// the short way, half of the instructions of the other.
+    #[inline(always)]
+    pub(crate) fn poll_flush_small(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.has_only_news()
             && let Some((batch, data)) = self.session.outbox().take_small(self.session.meter())
         {
-            let written = or_nothing(self.io.try_write(cx, &data))?;
+            let written = or_nothing(self.io.try_write(cx, data.as_slice()))?;
             if written < data.len() {
                 self.wire.go_on(data, written);
-            } else {
-                buffers::recycle(data);
             }
             if self.wrote_of(batch, written) {
                 return Poll::Ready(Ok(()));
@@ -172,14 +176,14 @@ impl Link {
     }
 
     /// Whether all that there is to write waits in the outbox.
-    #[inline]
+    #[inline(always)]
     fn has_only_news(&self) -> bool {
         !self.behind && self.wire.is_empty() && self.session.outbox().has_news()
     }
 
     /// Notes what was written of a batch; what is left of it is on the wire. True if that is
     /// nothing, and nothing is to be flushed.
-    #[inline]
+    #[inline(always)]
     fn wrote_of(&mut self, batch: u64, written: usize) -> bool {
         if written > 0 {
             self.unflushed = self.io.buffers();
@@ -208,8 +212,6 @@ impl Link {
             })?;
             if written < few.len() {
                 self.wire.go_on_with(few, written);
-            } else {
-                few.recycle();
             }
             if self.wrote_of(batch, written) {
                 return Poll::Ready(Ok(()));
@@ -260,6 +262,7 @@ impl Link {
 
     /// Makes sure that whoever queues something wakes the task; false if there is something to do
     /// before it may sleep.
+    #[inline(always)]
     pub(crate) fn park(&mut self, cx: &Context<'_>) -> bool {
         if !self.waker.will_wake(cx.waker()) {
             self.waker.clone_from(cx.waker());
@@ -351,7 +354,7 @@ impl Link {
             }
         }
         // All slices of it are gone.
-        buffers::recycle(spare);
+        drop(spare);
     }
 
     fn put_prepared(&mut self, prepared: &Prepared) {

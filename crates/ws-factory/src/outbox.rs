@@ -11,16 +11,17 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, OpCode, Prepared, generator};
+use ws_core::{CloseFrame, Frame, Message, MessageKind, OpCode, Prepared, generator};
 
 use crate::{
-    Policy, buffers,
+    Policy,
     queue::{Admission, Encoding, Load, Phase, Queue},
     send_error::SendError,
 };
@@ -63,21 +64,24 @@ impl Outbox {
         }
     }
 
-    /// Queues a message if there is room.
-    pub(crate) fn try_message(&self, message: Message) -> Result<(), SendError> {
+    /// Queues a message if there is room. What is left of it then is not to be used; otherwise it is
+    /// as it was. By reference, since it is moved often enough on its way here: 20 instructions.
+    pub(crate) fn offer(&self, message: &mut Message) -> Admission {
         let len = message.len();
-        self.push(message, len, Queue::admits_message, |queue, message| {
-            let header = FrameHeader::whole(message.kind().opcode(), len as u64);
-            queue.encode(&header, message.into_bytes());
-        })
+        self.push(message, len, Queue::admits_message, Queue::encode_message)
+    }
+
+    /// Queues a message if there is room.
+    pub(crate) fn try_message(&self, mut message: Message) -> Result<(), SendError> {
+        self.offer(&mut message).of(message)
     }
 
     /// Queues an encoded message if there is room.
     pub(crate) fn try_prepared(&self, prepared: &Prepared) -> Result<(), SendError<()>> {
         let bytes = prepared.plain().len();
-        self.push((), bytes, Queue::admits_message, |queue, ()| {
-            queue.append(prepared);
-        })
+        let append = |queue: &mut Queue, (): &mut ()| queue.append(prepared);
+        self.push(&mut (), bytes, Queue::admits_message, append)
+            .of(())
     }
 
     /// Queues an encoded message that may give way to later ones, if there is room, or room can be
@@ -85,27 +89,30 @@ impl Outbox {
     pub(crate) fn try_displacing(&self, prepared: &Prepared) -> Result<usize, SendError<()>> {
         let mut dropped = 0;
         let bytes = prepared.plain().len();
-        self.push((), bytes, Queue::admits_displacing, |queue, ()| {
+        self.push(&mut (), bytes, Queue::admits_displacing, |queue, ()| {
             dropped = queue.append_droppable(prepared);
-        })?;
+        })
+        .of(())?;
         Ok(dropped)
     }
 
     /// Queues an encoded message that may give way to later ones, if there is room.
     pub(crate) fn try_droppable(&self, prepared: &Prepared) -> Result<(), SendError<()>> {
         let bytes = prepared.plain().len();
-        self.push((), bytes, Queue::admits_message, |queue, ()| {
+        self.push(&mut (), bytes, Queue::admits_message, |queue, ()| {
             queue.append_droppable(prepared);
         })
+        .of(())
     }
 
     /// Queues a data frame if there is room, and it is the turn of such a frame.
-    pub(crate) fn try_frame(&self, frame: Frame) -> Result<(), SendError<Frame>> {
+    pub(crate) fn try_frame(&self, mut frame: Frame) -> Result<(), SendError<Frame>> {
         let len = frame.payload().len();
-        self.push(frame, len, Queue::admits_frame, |queue, frame| {
-            queue.follow(&frame);
-            queue.encode(&plain_header(&frame), frame.into_payload());
+        self.push(&mut frame, len, Queue::admits_frame, |queue, frame| {
+            queue.follow(frame);
+            queue.encode_frame(frame);
         })
+        .of(frame)
     }
 
     /// Gives the turn to a message that will be sent in parts, unless another has it.
@@ -122,13 +129,14 @@ impl Outbox {
     }
 
     /// Queues a frame of the message that has the turn if there is room; its last ends the turn.
-    pub(crate) fn try_part(&self, frame: Frame) -> Result<(), SendError<Frame>> {
+    pub(crate) fn try_part(&self, mut frame: Frame) -> Result<(), SendError<Frame>> {
         let len = frame.payload().len();
         let ends = frame.fin();
-        self.push(frame, len, Queue::admits_part, |queue, frame| {
+        self.push(&mut frame, len, Queue::admits_part, |queue, frame| {
             queue.unfinished += u32::from(!ends);
-            queue.encode(&plain_header(&frame), frame.into_payload());
-        })?;
+            queue.encode_frame(frame);
+        })
+        .of(frame)?;
         if ends {
             self.give_up_turn();
         }
@@ -142,18 +150,16 @@ impl Outbox {
     }
 
     /// Queues a Ping or a Pong if there is room.
-    pub(crate) fn try_control(&self, frame: Frame) -> Result<(), SendError<Frame>> {
-        self.push(frame, 0, Queue::admits_control, |queue, frame| {
-            let control = queue
-                .control
-                .get_or_insert_with(|| Box::new(buffers::write_buffer()));
-            generator::encode_plain(&frame, control);
+    pub(crate) fn try_control(&self, mut frame: Frame) -> Result<(), SendError<Frame>> {
+        self.push(&mut frame, 0, Queue::admits_control, |queue, frame| {
+            generator::encode_plain(frame, queue.control.end());
             match frame.opcode() {
                 OpCode::Ping => queue.controls.0 += 1,
                 _ => queue.controls.1 += 1,
             }
             queue.waiting.messages -= 1;
         })
+        .of(frame)
     }
 
     /// Repeats `attempt` until it finds room, or fails otherwise.
@@ -275,34 +281,30 @@ impl Outbox {
         queue.droppable = None;
         queue.chunks = VecDeque::new();
         queue.anew = queue.anew.take().map(|_| Box::default());
-        buffers::recycle(std::mem::take(&mut queue.tail));
-        if let Some(control) = queue.control.take() {
-            buffers::recycle(*control);
-        }
+        queue.tail.clear();
+        queue.control.clear();
         drop(queue);
         self.changed.notify_waiters();
     }
 
+    #[inline(always)]
     fn push<T>(
         &self,
-        item: T,
+        item: &mut T,
         bytes: usize,
         admits: impl FnOnce(&Queue, &T, usize) -> Admission,
-        write: impl FnOnce(&mut Queue, T),
-    ) -> Result<(), SendError<T>> {
+        write: impl FnOnce(&mut Queue, &mut T),
+    ) -> Admission {
         let mut queue = self.lock();
         self.settle(&mut queue);
-        match admits(&queue, &item, bytes) {
-            Admission::Granted => {}
-            Admission::Full => return Err(SendError::Full(item)),
-            Admission::Closed => return Err(SendError::Closed(item)),
-            Admission::OutOfSequence => return Err(SendError::OutOfSequence(item)),
+        let admission = admits(&queue, item, bytes);
+        if admission == Admission::Granted {
+            queue.waiting.messages += 1;
+            queue.waiting.bytes += bytes;
+            write(&mut queue, item);
+            self.order(queue);
         }
-        queue.waiting.messages += 1;
-        queue.waiting.bytes += bytes;
-        write(&mut queue, item);
-        self.order(queue);
-        Ok(())
+        admission
     }
 
     /// Tells the driver that there is something to do, and wakes it if it sleeps and nobody has.
@@ -341,8 +343,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while the lock is held, and if it did the queue would still be whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
@@ -356,15 +357,6 @@ impl<'a> Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Without reserved bits: a received frame may have kept some, and only extensions may set them.
-const fn plain_header(frame: &Frame) -> FrameHeader {
-    let header = FrameHeader::whole(frame.opcode(), frame.payload().len() as u64);
-    match frame.fin() {
-        true => header,
-        false => header.not_final(),
     }
 }
 
@@ -392,8 +384,8 @@ mod tests {
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
             assert_eq!(anew.is_none(), encoding == Encoding::Plain);
             let queue = outbox.lock();
-            assert_eq!((queue.tail.capacity(), queue.chunks.capacity()), (0, 0));
-            assert!(queue.control.is_none());
+            assert!(!queue.tail.is_lent() && !queue.control.is_lent());
+            assert_eq!(queue.chunks.capacity(), 0);
             assert!(!queue.holds_something());
         }
     }
@@ -407,10 +399,11 @@ mod tests {
 
             let (_, few) = outbox.take_few(&Meter::default()).unwrap();
             assert_eq!(few.second.len(), len);
-            few.recycle();
+            drop(few);
 
             let queue = outbox.lock();
-            assert_eq!((queue.tail.capacity(), queue.chunks.capacity()), (0, 0));
+            assert!(!queue.tail.is_lent());
+            assert_eq!(queue.chunks.capacity(), 0);
         }
     }
 
@@ -426,6 +419,6 @@ mod tests {
         let queue = outbox.lock();
         assert_eq!(queue.chunks.len(), 1);
         assert_eq!(queue.chunks[0].as_ptr(), prepared.plain().as_ptr());
-        assert_eq!(queue.tail, prepared.plain().repeat(2));
+        assert_eq!(queue.tail.as_slice(), prepared.plain().repeat(2));
     }
 }

@@ -4,16 +4,19 @@
 
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
-use bytes::{Bytes, BytesMut};
-use ws_core::{CloseFrame, Frame, FrameHeader, MessageKind, OpCode, Prepared, generator};
+use bytes::Bytes;
+use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, OpCode, Prepared, generator};
 
-use crate::{Policy, buffers, droppable::Droppable, tally::Meter};
+use crate::{
+    Policy, buffers, droppable::Droppable, send_error::SendError, tally::Meter,
+    write_buffer::WriteBuffer,
+};
 
 /// What waits in an outbox, and what the driver has taken of it.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) chunks: VecDeque<Bytes>,
-    pub(crate) tail: BytesMut,
+    pub(crate) tail: WriteBuffer,
     /// What goes before the tail, in the place of `chunks`, where plain frames are not what the
     /// wire gets.
     #[expect(
@@ -22,7 +25,7 @@ pub(crate) struct Queue {
     )]
     pub(crate) anew: Option<Box<VecDeque<Outgoing>>>,
     /// Pings and Pongs; none for most.
-    pub(crate) control: Option<Box<BytesMut>>,
+    pub(crate) control: WriteBuffer,
     /// What may give way to something newer; none for most.
     pub(crate) droppable: Option<Box<Droppable>>,
     /// What waits here, and what the driver has taken and not yet written.
@@ -61,24 +64,13 @@ pub(crate) struct Load {
 pub(crate) struct Few {
     pub(crate) first: Bytes,
     pub(crate) second: Bytes,
-    /// What is left of the buffer that a header was written to.
-    pub(crate) spare: BytesMut,
+    /// The buffer that a header was written to: dropped last, so that all of it is free.
+    pub(crate) spare: WriteBuffer,
 }
 
 impl Few {
     pub(crate) const fn len(&self) -> usize {
         self.first.len() + self.second.len()
-    }
-
-    /// Gives the thread its buffer back.
-    pub(crate) fn recycle(self) {
-        let Self {
-            first,
-            second,
-            spare,
-        } = self;
-        drop((first, second));
-        buffers::recycle(spare);
     }
 }
 
@@ -118,6 +110,7 @@ pub(crate) const SHARED_PAYLOAD_BYTES: usize = 16 * 1024;
 const MAX_CONTROL_BYTES: usize = 32 * 127;
 
 /// Whether something may join the queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
     Granted,
     Full,
@@ -125,13 +118,25 @@ pub(crate) enum Admission {
     OutOfSequence,
 }
 
+impl Admission {
+    /// As a result, in which what was not admitted comes back.
+    pub(crate) fn of<T>(self, item: T) -> Result<(), SendError<T>> {
+        match self {
+            Self::Granted => Ok(()),
+            Self::Full => Err(SendError::Full(item)),
+            Self::Closed => Err(SendError::Closed(item)),
+            Self::OutOfSequence => Err(SendError::OutOfSequence(item)),
+        }
+    }
+}
+
 impl Queue {
     pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
         Self {
             chunks: VecDeque::new(),
-            tail: BytesMut::new(),
+            tail: WriteBuffer::default(),
             anew: (encoding == Encoding::Anew).then(Box::default),
-            control: None,
+            control: WriteBuffer::default(),
             droppable: None,
             waiting: Load::default(),
             in_flight: Load::default(),
@@ -161,6 +166,7 @@ impl Queue {
     }
 
     /// Books what waits as in flight, and counts it; returns the number of the batch.
+    #[inline(always)]
     pub(crate) fn take_batch(&mut self, meter: &Meter) -> u64 {
         self.keep_droppable();
         meter.took(self.waiting, std::mem::take(&mut self.unfinished));
@@ -185,7 +191,7 @@ impl Queue {
 
     /// Whether there is nothing to be done but to write data.
     fn asks_for_nothing_else(&self) -> bool {
-        self.control.is_none() && self.phase == Phase::Open && self.policy.is_none()
+        self.control.is_empty() && self.phase == Phase::Open && self.policy.is_none()
     }
 
     /// Takes what waits if that is one or two chunks and nothing else is to be done: a large message
@@ -247,9 +253,7 @@ impl Queue {
     pub(crate) fn admits_control(&self, frame: &Frame, _bytes: usize) -> Admission {
         if self.phase != Phase::Open {
             Admission::Closed
-        } else if let Some(control) = &self.control
-            && control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES
-        {
+        } else if self.control.len() + frame.payload().len() + 2 > MAX_CONTROL_BYTES {
             Admission::Full
         } else {
             Admission::Granted
@@ -271,17 +275,35 @@ impl Queue {
         self.has_writer = writer.is_some();
     }
 
-    pub(crate) fn encode(&mut self, header: &FrameHeader, payload: Bytes) {
-        if self.tail.capacity() == 0 {
-            self.tail = buffers::write_buffer();
-        }
-        generator::encode_header(header, None, &mut self.tail);
-        if payload.len() < SHARED_PAYLOAD_BYTES {
-            self.tail.extend_from_slice(&payload);
+    /// Encodes a message; what is left of it is not to be used.
+    #[inline(always)]
+    pub(crate) fn encode_message(&mut self, message: &mut Message) {
+        if message.len() < SHARED_PAYLOAD_BYTES {
+            let tail = self.tail.end();
+            generator::encode_message(message.kind(), message.as_bytes(), tail);
         } else {
-            self.seal();
-            self.put(payload);
+            let header = FrameHeader::whole(message.kind().opcode(), message.len() as u64);
+            let message = std::mem::replace(message, Message::Binary(Bytes::new()));
+            self.encode_large(&header, message.into_bytes());
         }
+    }
+
+    /// Encodes a frame.
+    pub(crate) fn encode_frame(&mut self, frame: &Frame) {
+        let header = plain_header(frame);
+        if frame.payload().len() < SHARED_PAYLOAD_BYTES {
+            let tail = self.tail.end();
+            generator::encode_header(&header, None, tail);
+            tail.extend_from_slice(frame.payload());
+        } else {
+            self.encode_large(&header, frame.payload().clone());
+        }
+    }
+
+    fn encode_large(&mut self, header: &FrameHeader, payload: Bytes) {
+        generator::encode_header(header, None, self.tail.end());
+        self.seal();
+        self.put(payload);
     }
 
     /// The first to wait is shared, however small: a broadcast to ten thousand who wait for nothing
@@ -294,10 +316,7 @@ impl Queue {
             let outgoing = Outgoing::Prepared(prepared.clone());
             self.anew.get_or_insert_default().push_back(outgoing);
         } else if plain.len() < SHARED_PAYLOAD_BYTES && self.holds_something() {
-            if self.tail.capacity() == 0 {
-                self.tail = buffers::write_buffer();
-            }
-            self.tail.extend_from_slice(plain);
+            self.tail.end().extend_from_slice(plain);
         } else {
             self.seal();
             self.put(plain.clone());
@@ -306,7 +325,7 @@ impl Queue {
 
     pub(crate) fn seal(&mut self) {
         if !self.tail.is_empty() {
-            let sealed = self.tail.split().freeze();
+            let sealed = self.tail.seal();
             self.put(sealed);
         }
     }
@@ -356,5 +375,14 @@ impl Load {
             messages: self.messages - gone.messages,
             bytes: self.bytes - gone.bytes,
         }
+    }
+}
+
+/// Without reserved bits: a received frame may have kept some, and only extensions may set them.
+const fn plain_header(frame: &Frame) -> FrameHeader {
+    let header = FrameHeader::whole(frame.opcode(), frame.payload().len() as u64);
+    match frame.fin() {
+        true => header,
+        false => header.not_final(),
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Reading {
     bulk: u8,
 }
 
+/// How many bytes came, and the event that they are or complete.
+type Read = (usize, Option<Event>);
+
 /// How many times as much as other reads one of the rest of a large message takes: fewer calls,
 /// which are most of what 1 MiB costs.
 const LARGE_READS: usize = 4;
@@ -44,27 +47,18 @@ impl Link {
     /// Reads once. `Ok(None)` when bytes came, an event when they completed a large frame, or are a
     /// message and nothing else; that only if messages are wanted now. What the protocol asks for
     /// when there is such an event has been done.
+    #[inline(always)]
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         demand: Demand,
     ) -> Poll<Result<Option<Event>, End>> {
-        let (read, event) = match self.connection.direct_buffer(buffers::take_large) {
-            Some((buffer, room)) => {
-                let most = self.policy.max_read_bytes().saturating_mul(LARGE_READS);
-                let read = ready!(self.io.poll_read_buf(cx, buffer, room.min(most)))?;
-                self.reading = Reading {
-                    large: true,
-                    ..Reading::default()
-                };
-                let event = self.connection.recv_direct(read)?;
-                if let Some(event) = &event {
-                    self.react(event);
-                    let rest = self.connection.take_rest();
-                    buffers::keep_large(event_len(event), rest);
-                }
-                (read, event)
-            }
+        let direct = match self.connection.is_within_frame() {
+            true => ready!(self.poll_read_direct(cx))?,
+            false => None,
+        };
+        let (read, event) = match direct {
+            Some(direct) => direct,
             None => {
                 // Most often nothing more has come, and this is all that it takes to be woken when
                 // it has. Woken after that it reads at once.
@@ -72,9 +66,11 @@ impl Link {
                     self.reading.drained = self.turn.bytes == 0;
                     return Poll::Pending;
                 }
-                ready!(buffers::with_reading(|buffers| {
-                    self.poll_read_shared(cx, demand, buffers)
-                }))?
+                // Not by a closure, which would be a function of its own: 25 instructions.
+                let mut buffers = buffers::lend();
+                let read = self.poll_read_shared(cx, demand, &mut buffers);
+                buffers::give_back(buffers);
+                ready!(read)?
             }
         };
         if read == 0 {
@@ -86,6 +82,28 @@ impl Link {
         Poll::Ready(Ok(event))
     }
 
+    /// Reads the rest of a large frame to where it belongs; `None` if it has to go by the thread's
+    /// buffers.
+    #[inline(never)]
+    fn poll_read_direct(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Read>, End>> {
+        let Some((buffer, room)) = self.connection.direct_buffer(buffers::take_large) else {
+            return Poll::Ready(Ok(None));
+        };
+        let most = self.policy.max_read_bytes().saturating_mul(LARGE_READS);
+        let read = ready!(self.io.poll_read_buf(cx, buffer, room.min(most)))?;
+        self.reading = Reading {
+            large: true,
+            ..Reading::default()
+        };
+        let event = self.connection.recv_direct(read)?;
+        if let Some(event) = &event {
+            self.react(event);
+            let rest = self.connection.take_rest();
+            buffers::keep_large(event_len(event), rest);
+        }
+        Poll::Ready(Ok(Some((read, event))))
+    }
+
     /// Reads into the thread's buffers.
     #[inline(always)]
     fn poll_read_shared(
@@ -93,7 +111,7 @@ impl Link {
         cx: &mut Context<'_>,
         demand: Demand,
         buffers: &mut ReadBuffers,
-    ) -> Poll<Result<(usize, Option<Event>), End>> {
+    ) -> Poll<Result<Read, End>> {
         if self.reading.bulk > 0 {
             return self.poll_read_bulk(cx, demand, buffers);
         }
@@ -127,12 +145,13 @@ impl Link {
     }
 
     /// Reads more than is copied gladly: what comes is given away where it was read into.
+    #[inline(never)]
     fn poll_read_bulk(
         &mut self,
         cx: &mut Context<'_>,
         demand: Demand,
         buffers: &mut ReadBuffers,
-    ) -> Poll<Result<(usize, Option<Event>), End>> {
+    ) -> Poll<Result<Read, End>> {
         let most = self.policy.max_read_bytes();
         let Poll::Ready(read) = self.io.poll_read_buf(cx, buffers.scratch(), most)? else {
             self.reading.drained = true;

@@ -17,7 +17,7 @@ use ws_core::{CloseCode, CloseFrame, Frame, Message, MessageKind, OpCode, Prepar
 
 use crate::{
     CloseEvent, MessageWriter, Policy, RequestSnapshot, SendError, SessionExtensions, SessionId,
-    Traffic, outbox::Outbox, queue::Encoding, roster::Joined, tally::Meter,
+    Traffic, outbox::Outbox, queue::Encoding, roster::Joined, sending::Sending, tally::Meter,
 };
 
 /// One WebSocket connection, as the application sees it.
@@ -114,16 +114,8 @@ impl Session {
     /// # Cancel safety
     ///
     /// As [`Self::send_text`].
-    pub async fn send(&self, message: Message) -> Result<(), SendError> {
-        // Boxed, so that the future of who finds room is small: it is a part of that of every
-        // event that sends. And awaited below, where the outcome is not held any more: 40 bytes.
-        let queued = match self.0.outbox.try_message(message) {
-            Err(SendError::Full(message)) => {
-                Box::pin(self.0.outbox.when_room(message, Outbox::try_message))
-            }
-            outcome => return outcome,
-        };
-        queued.await
+    pub fn send(&self, message: Message) -> impl Future<Output = Result<(), SendError>> + Send {
+        Sending::new(&self.0.outbox, message)
     }
 
     /// Queues a message that was encoded before, in the frames that it has.

@@ -20,6 +20,7 @@ use ws_core::{Frame, generator};
 use crate::{
     buffers,
     queue::{Few, SHARED_PAYLOAD_BYTES},
+    write_buffer::WriteBuffer,
 };
 
 /// Frames in their wire form, not yet taken by the socket.
@@ -31,10 +32,10 @@ pub(crate) struct Wire(Option<Box<Frames>>);
 #[derive(Debug, Default)]
 struct Frames {
     /// Whole control frames, or the rest of one that the socket has begun to take.
-    control: BytesMut,
+    control: WriteBuffer,
     /// Data: first the sealed chunks, then the tail.
     chunks: VecDeque<Bytes>,
-    tail: BytesMut,
+    tail: WriteBuffer,
     /// How much of the data has to leave before the next frame boundary.
     mid_frame: u64,
     /// Whether the socket refused the last write.
@@ -74,14 +75,14 @@ impl Wire {
     }
 
     /// Takes over what was queued, where there is no data.
-    pub(crate) fn take_over_data(&mut self, chunks: VecDeque<Bytes>, tail: BytesMut) {
+    pub(crate) fn take_over_data(&mut self, chunks: VecDeque<Bytes>, tail: WriteBuffer) {
         let frames = self.frames();
         buffers::recycle_chunks(std::mem::replace(&mut frames.chunks, chunks));
         frames.tail = tail;
     }
 
     /// Takes over the control frames that were queued, where there are none.
-    pub(crate) fn take_over_control(&mut self, control: BytesMut) {
+    pub(crate) fn take_over_control(&mut self, control: WriteBuffer) {
         self.frames().control = control;
     }
 
@@ -89,13 +90,13 @@ impl Wire {
     pub(crate) fn take_control(&mut self) -> Bytes {
         let frames = self.0.as_mut();
         frames.map_or_else(Bytes::new, |frames| {
-            std::mem::take(&mut frames.control).freeze()
+            std::mem::take(&mut frames.control).seal()
         })
     }
 
     /// The end of the data, to write more to.
     pub(crate) fn data(&mut self) -> &mut BytesMut {
-        ensure(&mut self.frames().tail)
+        self.frames().tail.end()
     }
 
     /// Adds whole frames whose bytes others send, too.
@@ -105,14 +106,14 @@ impl Wire {
         }
         let frames = self.frames();
         if !frames.tail.is_empty() {
-            frames.chunks.push_back(frames.tail.split().freeze());
+            frames.chunks.push_back(frames.tail.seal());
         }
         frames.chunks.push_back(shared);
     }
 
     /// The end of the control frames, to write more to.
     pub(crate) fn control(&mut self) -> &mut BytesMut {
-        ensure(&mut self.frames().control)
+        self.frames().control.end()
     }
 
     /// Whether a Pong should be written now; if not, it replaces the one that waits.
@@ -141,7 +142,7 @@ impl Wire {
     }
 
     /// Goes on with data of which the socket has taken some, or none, while this was empty.
-    pub(crate) fn go_on(&mut self, data: BytesMut, written: usize) {
+    pub(crate) fn go_on(&mut self, data: WriteBuffer, written: usize) {
         let frames = self.frames();
         frames.tail = data;
         frames.advance(written);
@@ -213,7 +214,7 @@ impl Frames {
         let io = Pin::new(io);
         let only_data = self.control.is_empty();
         let written = match (self.chunks.front(), self.chunks.len()) {
-            (None, _) if only_data => ready!(io.poll_write(cx, &self.tail))?,
+            (None, _) if only_data => ready!(io.poll_write(cx, self.tail.as_slice()))?,
             // A compressed broadcast, most often; room for many pieces is 350 instructions to make.
             (Some(chunk), 1) if only_data && self.tail.is_empty() => {
                 ready!(io.poll_write(cx, chunk))?
@@ -248,14 +249,14 @@ impl Frames {
         };
         let mut before = self.mid_frame;
         if before == 0 {
-            put(&self.control);
+            put(self.control.as_slice());
         }
         for piece in self.pieces() {
             // Cannot truncate: not more than the piece's length.
             let cut = before.min(piece.len() as u64) as usize;
             put(&piece[..cut]);
             if before > 0 && before == cut as u64 {
-                put(&self.control);
+                put(self.control.as_slice());
             }
             before -= cut as u64;
             put(&piece[cut..]);
@@ -267,7 +268,7 @@ impl Frames {
         self.chunks
             .iter()
             .map(AsRef::as_ref)
-            .chain(std::iter::once(self.tail.as_ref()))
+            .chain(std::iter::once(self.tail.as_slice()))
     }
 
     /// Drops the first `written` bytes, in the order of [`Self::gather`].
@@ -278,7 +279,7 @@ impl Frames {
             self.control.clear();
             self.chunks.clear();
             self.tail.clear();
-            return self.recycle();
+            return;
         }
         let mut left = written;
         if self.mid_frame > 0 {
@@ -304,10 +305,10 @@ impl Frames {
     /// Gives the thread its buffers back.
     fn recycle(&mut self) {
         if self.tail.is_empty() {
-            buffers::recycle(std::mem::take(&mut self.tail));
+            self.tail.clear();
         }
         if self.control.is_empty() {
-            buffers::recycle(std::mem::take(&mut self.control));
+            self.control.clear();
         }
     }
 
@@ -334,14 +335,7 @@ impl Frames {
             }
             self.chunks.pop_front();
         }
-        self.tail.advance(left.min(self.tail.len()));
+        self.tail.advance(left);
         step
     }
-}
-
-fn ensure(buffer: &mut BytesMut) -> &mut BytesMut {
-    if buffer.capacity() == 0 {
-        *buffer = buffers::write_buffer();
-    }
-    buffer
 }

@@ -6,7 +6,6 @@ use std::{
     task::Waker,
 };
 
-use bytes::BytesMut;
 use ws_core::CloseFrame;
 
 use super::Outbox;
@@ -15,6 +14,7 @@ use crate::{
     queue::{Few, Outgoing, Phase},
     tally::Meter,
     wire::Wire,
+    write_buffer::WriteBuffer,
 };
 
 /// What the driver has to do besides writing what it was given.
@@ -40,7 +40,7 @@ pub(crate) struct Orders {
 pub(crate) struct Anew {
     pub(crate) batch: u64,
     pub(crate) items: VecDeque<Outgoing>,
-    pub(crate) spare: BytesMut,
+    pub(crate) spare: WriteBuffer,
 }
 
 impl Outbox {
@@ -87,10 +87,8 @@ impl Outbox {
             ..Orders::default()
         };
         let mut made_room = false;
-        if wire.takes_control()
-            && let Some(control) = queue.control.take()
-        {
-            wire.take_over_control(*control);
+        if wire.takes_control() && !queue.control.is_empty() {
+            wire.take_over_control(std::mem::take(&mut queue.control));
             meter.took_controls(std::mem::take(&mut queue.controls));
             made_room = true;
         }
@@ -105,9 +103,9 @@ impl Outbox {
                 orders.batch = queue.take_batch(meter);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
-            orders.close = queue.close_waits && queue.control.is_none();
+            orders.close = queue.close_waits && queue.control.is_empty();
         }
-        orders.behind |= queue.control.is_some();
+        orders.behind |= !queue.control.is_empty();
         drop(queue);
         if made_room {
             self.tell_waiting();
@@ -120,7 +118,8 @@ impl Outbox {
     /// [`Self::exchange`] says what there is.
     ///
     /// For when the wire is empty.
-    pub(crate) fn take_small(&self, meter: &Meter) -> Option<(u64, BytesMut)> {
+    #[inline(always)]
+    pub(crate) fn take_small(&self, meter: &Meter) -> Option<(u64, WriteBuffer)> {
         let mut queue = self.lock();
         if !queue.holds_only_small() || self.is_aborted() {
             return None;
