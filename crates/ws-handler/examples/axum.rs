@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get};
+use tokio::net::TcpListener;
 use ws_handler::{
-    Endpoint, EventResult, Membership, Message, NotFound, Servlets, Session, SlowMember, Topics,
-    WebSocketFactoryBuilder, shutdown_signal,
+    BoxError, Endpoint, EventResult, Membership, Message, NotFound, Servlets, Session, SlowMember,
+    Topics, WebSocketFactoryBuilder, shutdown_signal,
 };
 
 /// Everybody in a room gets every message.
@@ -32,8 +33,11 @@ impl Endpoint for Chat {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Serves until `stop` resolves.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), BoxError> {
     let rooms = Topics::new(SlowMember::DropNewest);
     let chat = move |factory: WebSocketFactoryBuilder| {
         let rooms = rooms.clone();
@@ -50,10 +54,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/", get(|| async { "open a WebSocket at /chat/anything" }))
         .fallback_service(sockets);
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    println!("listening on http://{}/", listener.local_addr()?);
     let stop = async move {
-        shutdown_signal().await;
+        stop.await;
         // Sessions have tasks of their own: axum does not wait for them, and the end of `main` would
         // cut them. Until they are over, handshakes get 503, and requests are served.
         let report = routes.shutdown(Duration::from_secs(8)).await;
@@ -67,4 +69,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_graceful_shutdown(stop)
         .await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    println!("listening on http://{}/", listener.local_addr()?);
+    serve(listener, shutdown_signal()).await
 }

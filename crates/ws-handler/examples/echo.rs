@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ws_handler::{
-    CloseEvent, Endpoint, EventResult, Message, NotFound, Server, Session, StatelessEndpoint,
-    WebSocketFactory, WebSocketHandler, shutdown_signal,
+    CloseEvent, ConfigError, Endpoint, EventResult, Message, NotFound, Server, Session,
+    StatelessEndpoint, WebSocketFactory, WebSocketHandler, shutdown_signal,
 };
 
 /// One for each connection: it may keep what it likes.
@@ -45,16 +45,19 @@ impl StatelessEndpoint for SharedEcho {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let factory = WebSocketFactory::builder()
+/// Makes of each handshake a session with one of the two.
+pub(crate) fn echoes() -> Result<WebSocketFactory, ConfigError> {
+    WebSocketFactory::builder()
         .shared("shared", SharedEcho::default())
         .fallback(|_request| Echo::default())
-        .build()?;
+        .build()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let handler = WebSocketHandler::new(echoes()?, NotFound);
     let server = Server::bind("127.0.0.1:8080").await?;
     println!("listening on ws://{}/", server.local_addr());
-    server
-        .serve(WebSocketHandler::new(factory, NotFound), shutdown_signal())
-        .await;
+    server.serve(handler, shutdown_signal()).await;
     Ok(())
 }

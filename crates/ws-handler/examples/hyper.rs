@@ -6,37 +6,43 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use ws_handler::{
-    Bytes, ConnectionInfo, Message, Session, WebSocketFactory, WebSocketHandler, from_fn,
-    shutdown_signal,
+    Bytes, ConfigError, ConnectionInfo, Message, Session, ShutdownReport, WebSocketFactory,
+    WebSocketHandler, from_fn, shutdown_signal,
 };
 
-async fn time(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// What is no WebSocket.
+async fn plain(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() != "/time" {
+        let mut response = Response::new(Full::from("not found\n"));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
+    }
     let since_epoch = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let mut response = Response::new(Full::from(format!(
-        "{{\"unix\":{}}}",
-        since_epoch.as_secs()
-    )));
-    let json = header::HeaderValue::from_static("application/json");
+    let body = format!("{{\"unix\":{}}}", since_epoch.as_secs());
+    let mut response = Response::new(Full::from(body));
+    let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Serves until `stop` resolves, and then for as long as the sessions take to end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<ShutdownReport, ConfigError> {
     let factory = WebSocketFactory::builder()
         .fallback(|_request| {
             from_fn(|session: Session, message: Message| async move {
@@ -45,10 +51,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             })
         })
         .build()?;
-    let handler = Arc::new(WebSocketHandler::new(factory, service_fn(time)));
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 8080))).await?;
-    println!("listening on http://{}/", listener.local_addr()?);
-    let mut stop = pin!(shutdown_signal());
+    let handler = Arc::new(WebSocketHandler::new(factory, service_fn(plain)));
+    let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
@@ -73,6 +77,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 hyper::service::Service::call(&*handler, request)
             });
             let connection = http1::Builder::new()
+                // Without a timer hyper would wait for a request for ever.
+                .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service)
                 // Without this no connection would come of a 101.
                 .with_upgrades();
@@ -84,7 +90,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(listener);
     // Sessions have tasks of their own, which this runtime would cut where `main` ends. (Requests
     // that are under way it does cut: hyper-util's `GracefulShutdown` waits for them.)
-    let report = handler.routes().shutdown(Duration::from_secs(8)).await;
+    Ok(handler.routes().shutdown(Duration::from_secs(8)).await)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    println!("listening on http://{}/", listener.local_addr()?);
+    let report = serve(listener, shutdown_signal()).await?;
     println!(
         "{} ended by handshake, {} cut",
         report.clean(),

@@ -8,8 +8,8 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use ws_handler::{
-    Close, CloseCode, Endpoint, EventResult, MessageKind, MessageReader, NotFound, Policy, Server,
-    Session, WebSocketFactory, WebSocketHandler, shutdown_signal,
+    Close, CloseCode, ConfigError, Endpoint, EventResult, MessageKind, MessageReader, NotFound,
+    Policy, Server, Session, WebSocketFactory, WebSocketHandler, shutdown_signal,
 };
 
 /// How large a message may be. It is not what one takes: that is a read or two, 64 KiB each.
@@ -79,19 +79,21 @@ impl Adler32 {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn factory() -> Result<WebSocketFactory, ConfigError> {
     let policy = Policy::default()
         .with_max_text_bytes(64)
         .with_max_binary_bytes(MAX_UPLOAD_BYTES);
-    let factory = WebSocketFactory::builder()
+    WebSocketFactory::builder()
         .fallback(|_request| Files)
         .with_policy(policy)
-        .build()?;
+        .build()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let handler = WebSocketHandler::new(factory()?, NotFound);
     let server = Server::bind("127.0.0.1:8080").await?;
     println!("listening on ws://{}/", server.local_addr());
-    server
-        .serve(WebSocketHandler::new(factory, NotFound), shutdown_signal())
-        .await;
+    server.serve(handler, shutdown_signal()).await;
     Ok(())
 }

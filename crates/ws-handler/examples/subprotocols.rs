@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use ws_handler::{
-    Accept, Close, CloseCode, Endpoint, EventResult, NotFound, OriginPolicy, Policy, Rejection,
-    Server, Session, StatelessEndpoint, Text, UpgradeRequest, WebSocketFactory, WebSocketHandler,
-    shutdown_signal,
+    Accept, Close, CloseCode, ConfigError, Endpoint, EventResult, NotFound, OriginPolicy, Policy,
+    Rejection, Server, Session, StatelessEndpoint, Text, UpgradeRequest, WebSocketFactory,
+    WebSocketHandler, shutdown_signal,
 };
 
 /// `upper`: one for each connection.
@@ -66,23 +66,25 @@ impl Endpoint for Nothing {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn factory() -> Result<WebSocketFactory, ConfigError> {
     let policy = Policy::default()
         .with_max_text_bytes(4096)
         .with_idle_timeout(Some(Duration::from_secs(60)));
-    let factory = WebSocketFactory::builder()
+    WebSocketFactory::builder()
         .endpoint("upper", |_request| Upper)
         .shared("length", Length)
         .endpoint_with("greet", greet)
         .fallback(|_request| Nothing)
         .with_origin(OriginPolicy::same_origin())
         .with_policy(policy)
-        .build()?;
+        .build()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let handler = WebSocketHandler::new(factory()?, NotFound);
     let server = Server::bind("127.0.0.1:8080").await?;
     println!("listening on ws://{}/", server.local_addr());
-    server
-        .serve(WebSocketHandler::new(factory, NotFound), shutdown_signal())
-        .await;
+    server.serve(handler, shutdown_signal()).await;
     Ok(())
 }
