@@ -2,13 +2,9 @@
 //!
 //! Any other status is no answer to a handshake but a refusal of it, and never comes here.
 
-use http::{
-    HeaderMap, Version,
-    header::{self, HeaderName},
-    response::Parts,
-};
+use http::{Version, header, response::Parts};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use ws_factory::ExtensionOffer;
+use ws_factory::{ExtensionOffer, headers};
 
 /// The server answered 101 but broke a rule of the handshake; the connection was dropped.
 ///
@@ -57,31 +53,32 @@ pub(crate) fn check<'a>(
     key: &str,
     offers: &'a [String],
 ) -> Result<Option<&'a str>, HandshakeError> {
-    let headers = &answer.headers;
+    let fields = &answer.headers;
     // §4.2.2: the status line is that of HTTP/1.1.
     if answer.version != Version::HTTP_11 {
         return Err(HandshakeError::Version);
     }
-    let mut upgrades = elements(headers, header::UPGRADE);
-    if !upgrades.next().is_some_and(|it| is(it, "websocket")) || upgrades.next().is_some() {
+    let mut upgrades = headers::elements(fields, &header::UPGRADE);
+    let is_ours = |upgrade: &[u8]| upgrade.eq_ignore_ascii_case(b"websocket");
+    if !upgrades.next().is_some_and(is_ours) || upgrades.next().is_some() {
         return Err(HandshakeError::Upgrade);
     }
-    if !elements(headers, header::CONNECTION).any(|it| is(it, "upgrade")) {
+    if !headers::list_contains(fields, &header::CONNECTION, "upgrade") {
         return Err(HandshakeError::Connection);
     }
-    match single(headers, header::SEC_WEBSOCKET_ACCEPT) {
-        Ok(Some(accept)) if accept == derive_accept_key(key.as_bytes()).as_bytes() => {}
+    match headers::single(fields, &header::SEC_WEBSOCKET_ACCEPT) {
+        Ok(Some(accept)) if *accept == derive_accept_key(key.as_bytes()) => {}
         _ => return Err(HandshakeError::Accept),
     }
-    match single(headers, header::SEC_WEBSOCKET_PROTOCOL) {
+    match headers::single(fields, &header::SEC_WEBSOCKET_PROTOCOL) {
         Ok(None) => Ok(None),
         Ok(Some(name)) => {
-            let offer = offers.iter().find(|offer| offer.as_bytes() == name);
+            let offer = offers.iter().find(|offer| *offer == name);
             offer
                 .map(|offer| Some(offer.as_str()))
                 .ok_or(HandshakeError::Subprotocol)
         }
-        Err(Repeated) => Err(HandshakeError::Subprotocol),
+        Err(_repeated) => Err(HandshakeError::Subprotocol),
     }
 }
 
@@ -90,33 +87,6 @@ pub(crate) fn extensions(answer: &Parts) -> Result<Vec<ExtensionOffer>, Handshak
     let rule = "not a list of extensions";
     ExtensionOffer::parse_all(&answer.headers).map_err(|_| HandshakeError::Extension { rule })
 }
-
-/// The elements of a list, over all headers of that name (RFC 9110 §5.6.1.2).
-fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
-}
-
-fn is(element: &[u8], token: &str) -> bool {
-    element.eq_ignore_ascii_case(token.as_bytes())
-}
-
-/// The only header of that name, `None` if there is none.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, Repeated> {
-    let mut values = headers.get_all(name).into_iter();
-    let first = values.next().map(|value| value.as_bytes().trim_ascii());
-    match values.next() {
-        Some(_) => Err(Repeated),
-        None => Ok(first),
-    }
-}
-
-/// A header that may appear once appeared more often.
-struct Repeated;
 
 #[cfg(test)]
 mod tests {
@@ -152,7 +122,7 @@ mod tests {
     fn good_answer_agrees_on_an_offer_or_on_none() {
         assert_eq!(verdict(answer()), Ok(None));
 
-        let agreed = verdict(answer().header("sec-websocket-protocol", " a"));
+        let agreed = verdict(answer().header("sec-websocket-protocol", "a"));
         assert_eq!(agreed, Ok(Some("a".to_owned())));
     }
 

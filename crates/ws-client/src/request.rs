@@ -10,7 +10,7 @@ use http::{
     header::{self, HeaderName},
     uri::{Authority, PathAndQuery},
 };
-use ws_factory::{ExtensionOffer, Policy};
+use ws_factory::{ExtensionOffer, Policy, headers};
 
 use crate::{RequestError, request_error::MAX_EXTRA_HEADERS};
 
@@ -99,7 +99,7 @@ impl ConnectRequest {
     /// [`RequestError::RepeatedSubprotocol`] if it is offered already.
     pub fn with_subprotocol(mut self, name: impl Into<String>) -> Result<Self, RequestError> {
         let name = name.into();
-        if !is_token(&name) {
+        if headers::token(name.as_bytes()).is_none() {
             return Err(RequestError::InvalidSubprotocol);
         }
         if self.subprotocols.contains(&name) {
@@ -262,11 +262,6 @@ fn port_of(authority: &Authority) -> Result<u16, RequestError> {
 
 fn visible_ascii(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("a key, a token and an authority are visible ASCII")
-}
-
-fn is_token(name: &str) -> bool {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    !name.is_empty() && name.chars().all(is_token)
 }
 
 fn is_owned_by_handshake(name: &HeaderName) -> bool {

@@ -53,6 +53,26 @@ async fn answer_that_breaks_a_rule_is_an_error_that_names_the_header() {
     }
 }
 
+/// §4.1: "ignoring any leading and trailing whitespace".
+#[tokio::test]
+async fn answer_may_have_white_space_around_its_headers_values() {
+    let (request, _server) = serve(|mut stream, key| async move {
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade:websocket \r\nConnection: \t Upgrade\r\n\
+             Sec-WebSocket-Accept:\t{}\t\r\nSec-WebSocket-Protocol:  chat  \r\n\r\n",
+            derive_accept_key(key.as_bytes())
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    })
+    .await;
+
+    let request = request.with_subprotocol("chat").unwrap();
+    let session = bounded(connect(request, recorder().0)).await.unwrap();
+
+    assert_eq!(session.subprotocol(), Some("chat"));
+}
+
 #[tokio::test]
 async fn refusal_has_status_headers_and_a_readable_body() {
     for status in ["200 OK", "404 Not Found", "503 Service Unavailable"] {

@@ -1,13 +1,13 @@
 //! Header values in; list elements, tokens and cookies out (RFC 9110 §5.6, RFC 6265 §4.2).
 //!
-//! What several headers of the handshake share. Every function looks at each byte a fixed number
+//! What several headers of the handshake share, of a request and of its answer in `ws-client`. Every function looks at each byte a fixed number
 //! of times and allocates nothing, so what bounds it is the HTTP server's limit on a head.
 
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 
 /// The elements of a comma-separated list, over all headers of that name and without the white
 /// space around them; empty elements are legal and say nothing (§5.6.1.2).
-pub(crate) fn elements<'a>(
+pub fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
@@ -20,12 +20,14 @@ pub(crate) fn elements<'a>(
 }
 
 /// Whether `token` is an element of the list, in any case: `notupgrade` is not `upgrade`.
-pub(crate) fn list_contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+#[must_use]
+pub fn list_contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// Whether `bytes` are a token (§5.6.2), and if so, as text.
-pub(crate) fn token(bytes: &[u8]) -> Option<&str> {
+#[must_use]
+pub fn token(bytes: &[u8]) -> Option<&str> {
     let is_token = !bytes.is_empty()
         && bytes
             .iter()
@@ -38,7 +40,7 @@ pub(crate) fn token(bytes: &[u8]) -> Option<&str> {
 /// # Errors
 ///
 /// [`Repeated`] if there are several: whoever stands in front of us may have believed another.
-pub(crate) fn single<'a>(
+pub fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'a HeaderValue>, Repeated> {
@@ -52,7 +54,8 @@ pub(crate) fn single<'a>(
 
 /// A header that may appear once appeared more often.
 #[derive(Debug)]
-pub(crate) struct Repeated;
+#[non_exhaustive]
+pub struct Repeated;
 
 /// A header's value as text. UTF-8 passes, though HTTP promises ASCII only: it is what is sent.
 pub(crate) fn text(value: &[u8]) -> Option<&str> {

@@ -64,7 +64,9 @@ pub use ws_core::{
 };
 
 // Negotiate: from a request to its answer.
-mod headers;
+// `ws-client` reads its answers with it; it is no part of the API.
+#[doc(hidden)]
+pub mod headers;
 
 mod extension_list;
 pub use extension_list::{ExtensionOffer, MalformedExtensions};
