@@ -81,17 +81,31 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let session = match self.as_mut().project() {
-                LifeProjection::Living { session } => return session.poll(cx),
-                LifeProjection::Connecting { connecting, run } => {
-                    match ready!(connecting.as_mut().poll(cx)) {
-                        Some((established, endpoint)) => run(established, endpoint),
-                        None => return Poll::Ready(()),
-                    }
-                }
+        match self.as_mut().project() {
+            LifeProjection::Living { session } => session.poll(cx),
+            LifeProjection::Connecting { .. } => self.poll_connecting(cx),
+        }
+    }
+}
+
+impl<E, C, R, S> Life<C, R, S>
+where
+    C: Future<Output = Option<(Established, E)>>,
+    R: Fn(Established, E) -> S,
+    S: Future<Output = ()>,
+{
+    #[cold]
+    fn poll_connecting(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let LifeProjection::Connecting { connecting, run } = self.as_mut().project() {
+            let Some((established, endpoint)) = ready!(connecting.as_mut().poll(cx)) else {
+                return Poll::Ready(());
             };
+            let session = run(established, endpoint);
             self.set(Self::Living { session });
+        }
+        match self.project() {
+            LifeProjection::Living { session } => session.poll(cx),
+            LifeProjection::Connecting { .. } => Poll::Pending,
         }
     }
 }

@@ -167,6 +167,8 @@ impl Link {
             let written = or_nothing(self.io.try_write(cx, data.as_slice()))?;
             if written < data.len() {
                 self.wire.go_on(data, written);
+            } else {
+                data.give_back();
             }
             if self.wrote_of(batch, written) {
                 return Poll::Ready(Ok(()));

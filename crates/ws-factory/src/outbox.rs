@@ -316,6 +316,7 @@ impl Outbox {
         }
     }
 
+    #[inline(always)]
     fn order_first(&self, queue: MutexGuard<'_, Queue>) {
         self.news.store(true, Ordering::SeqCst);
         if !self.parked.load(Ordering::SeqCst) || !self.parked.swap(false, Ordering::AcqRel) {

@@ -77,7 +77,7 @@ impl<F> InSpan<F> {
 impl<F: Future<Output = ()>> Future for InSpan<F> {
     type Output = ();
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let _entered = this.span.as_deref().map(Span::enter);

@@ -67,6 +67,13 @@ impl WriteBuffer {
         }
     }
 
+    /// As dropping it, which is a call where this is none.
+    #[inline(always)]
+    pub(crate) fn give_back(mut self) {
+        self.clear();
+        std::mem::forget(self);
+    }
+
     /// Drops what there is, and gives the thread its buffer back.
     #[inline]
     pub(crate) fn clear(&mut self) {
@@ -92,7 +99,7 @@ fn other() -> Box<BytesMut> {
 
 /// Keeps a buffer for the thread, or drops it: one that was cut up has its room back only once all
 /// that was cut from it is gone.
-#[inline]
+#[inline(always)]
 fn give_back(mut buffer: Box<BytesMut>) {
     buffer.clear();
     if buffer.capacity() < WRITE_BYTES && !buffer.try_reclaim(WRITE_BYTES) {
