@@ -163,6 +163,8 @@ impl Connection {
             return None;
         }
         let (kind, payload) = self.parser.take_whole(&mut self.input, is_valid)?;
+        // Then the buffer is gone with it, and there is nothing to let go of: 40 instructions.
+        self.is_busy = !self.input.is_empty();
         Some(Message::from_validated(kind, payload))
     }
 

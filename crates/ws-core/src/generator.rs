@@ -49,12 +49,16 @@ pub fn encode_masked(frame: &Frame, key: [u8; 4], out: &mut BytesMut) {
 /// ```
 #[inline]
 pub fn encode_message(kind: MessageKind, payload: &[u8], out: &mut BytesMut) {
-    let opcode = kind.opcode();
     match payload.len() {
-        len @ 0..126 => out.extend_from_slice(&[0x80 | opcode.bits(), len as u8]),
-        len => encode_header(&FrameHeader::whole(opcode, len as u64), None, out),
+        len @ 0..126 => out.extend_from_slice(&[0x80 | kind.opcode().bits(), len as u8]),
+        len => encode_message_header(kind, len, out),
     }
     out.extend_from_slice(payload);
+}
+
+/// Writes the header of [`encode_message`], for a payload of `len` bytes that is written elsewhere.
+pub fn encode_message_header(kind: MessageKind, len: usize, out: &mut BytesMut) {
+    encode_header(&FrameHeader::whole(kind.opcode(), len as u64), None, out);
 }
 
 /// Writes a header, with `key` if the payload that follows will be masked.

@@ -8,10 +8,7 @@
 //! together in: a fresh one costs a page fault for every 4 KiB, half of all that such a message
 //! costs.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-};
+use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 
@@ -28,11 +25,6 @@ pub(crate) const LARGEST_CLASS: usize = 16 * 1024;
 /// How many scratches a thread remembers whose bytes it has given away.
 const SPENT_SCRATCHES: usize = 4;
 
-/// How many queues of chunks a thread keeps, and how long each may be: one turn uses one, a
-/// broadcast as many as it reaches sessions of the thread.
-const KEPT_CHUNKS: usize = 64;
-const MAX_KEPT_CHUNKS: usize = 16;
-
 /// How much a thread keeps of the buffers of large messages, in bytes: two of 16 MiB and a little, as
 /// growing made them. And for how many reads that are none of theirs.
 const KEPT_LARGE_BYTES: usize = 36 << 20;
@@ -43,7 +35,6 @@ const LARGE_SLACK: usize = 4;
 
 thread_local! {
     static READ: Cell<Option<Box<ReadBuffers>>> = const { Cell::new(None) };
-    static CHUNKS: RefCell<Vec<VecDeque<Bytes>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Where a thread reads into, and what it hands on.
@@ -150,7 +141,8 @@ impl ReadBuffers {
         copy(&mut self.classes, &self.small[..read])
     }
 
-    /// Where to read what is to be given away: empty, with room for the longest read.
+    /// Where to read what is to be given away: empty, with room for half of the longest read at
+    /// least.
     pub(crate) fn scratch(&mut self) -> &mut BytesMut {
         self.count_read();
         let Self { scratch, spent, .. } = self;
@@ -166,7 +158,9 @@ impl ReadBuffers {
             return copy(&mut self.classes, scratch);
         }
         let bytes = scratch.split();
-        if let Some(rest) = self.scratch.take() {
+        if scratch.capacity() < MAX_READ_BYTES / 2
+            && let Some(rest) = self.scratch.take()
+        {
             self.spend(rest);
         }
         bytes
@@ -238,25 +232,6 @@ fn copy(classes: &mut [Option<BytesMut>; READ_CLASSES.len()], bytes: &[u8]) -> B
     }
     buffer.extend_from_slice(bytes);
     buffer.split()
-}
-
-/// An empty queue of chunks.
-pub(crate) fn chunks() -> VecDeque<Bytes> {
-    CHUNKS.with_borrow_mut(Vec::pop).unwrap_or_default()
-}
-
-/// Gives an empty queue of chunks back to the thread, or drops it.
-pub(crate) fn recycle_chunks(chunks: VecDeque<Bytes>) {
-    if !(1..=MAX_KEPT_CHUNKS).contains(&chunks.capacity()) {
-        return;
-    }
-    // A runtime that is dropped late in the life of a thread finds nothing to give them back to.
-    let _gone = CHUNKS.try_with(|kept| {
-        let mut kept = kept.borrow_mut();
-        if kept.len() < KEPT_CHUNKS {
-            kept.push(chunks);
-        }
-    });
 }
 
 #[cfg(test)]

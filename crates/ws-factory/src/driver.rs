@@ -290,7 +290,7 @@ impl Link {
                 Err(error) => break error.into(),
             }
             if self.has_output()
-                && let Poll::Ready(Err(end)) = self.poll_flush_small(cx)
+                && let Poll::Ready(Err(end)) = self.poll_flush_news(cx)
             {
                 break end;
             }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use ws_core::Prepared;
 
-use crate::queue::{Admission, Load, Outgoing, Phase, Queue};
+use crate::queue::{Admission, Load, Phase, Queue};
 
 /// The droppable pieces of a queue, oldest first.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Queue {
         while !self.limit.takes(self.total().without(new), new.bytes)
             && let Some(oldest) = list.pieces.pop_front()
         {
-            self.remove_piece(oldest.place - list.removed);
+            self.remove(oldest.place - list.removed);
             list.removed += 1;
             let gone = Load {
                 messages: 1,
@@ -69,7 +69,7 @@ impl Queue {
             dropped += 1;
         }
         list.pieces.push_back(Piece {
-            place: self.append_piece(prepared) + list.removed,
+            place: self.append_removable(prepared) + list.removed,
             bytes: new.bytes,
         });
         list.load.messages += 1;
@@ -85,26 +85,6 @@ impl Queue {
             list.pieces.shrink_to(KEPT_PIECES);
             list.load = Load::default();
             list.removed = 0;
-        }
-    }
-
-    /// Adds a message behind everything else; returns its place.
-    fn append_piece(&mut self, prepared: &Prepared) -> usize {
-        self.seal();
-        if let Some(anew) = &mut self.anew {
-            anew.push_back(Outgoing::Prepared(prepared.clone()));
-            anew.len() - 1
-        } else {
-            self.chunks().push_back(prepared.plain().clone());
-            self.chunks.len() - 1
-        }
-    }
-
-    /// Near the front mostly, and never behind more pieces than the outbox may hold messages.
-    fn remove_piece(&mut self, place: usize) {
-        match &mut self.anew {
-            Some(anew) => drop(anew.remove(place)),
-            None => drop(self.chunks.remove(place)),
         }
     }
 }

@@ -138,7 +138,7 @@ mod clocks;
 
 mod buffers;
 
-mod write_buffer;
+mod pieces;
 
 mod wire;
 

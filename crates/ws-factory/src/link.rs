@@ -152,20 +152,24 @@ impl Link {
 
     /// Writes what there is. Pending while the socket takes no more of it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        self.poll_flush_small(cx)
+        self.poll_flush_news(cx)
     }
 
     /// As [`Self::poll_flush`], for what is on the way of every message.
     ///
-    /// Mostly there are a few small messages, which the socket takes in one call: for them this is
-    /// the short way, half of the instructions of the other.
+    /// Mostly there are a few small messages, or a large one, which the socket takes in one call:
+    /// for them this is the short way, half of the instructions of the other.
     #[inline(always)]
-    pub(crate) fn poll_flush_small(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    pub(crate) fn poll_flush_news(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.has_only_news()
-            && let Some((batch, data)) = self.session.outbox().take_small(self.session.meter())
+            && let Some((batch, data)) = self.session.outbox().take_plain(self.session.meter())
         {
-            let written = or_nothing(self.io.try_write(cx, data.as_slice()))?;
-            if written < data.len() {
+            let (written, len) = match data.as_two() {
+                Some([small, []]) => (or_nothing(self.io.try_write(cx, small))?, small.len()),
+                Some(two) => (self.try_write_two(cx, two)?, two[0].len() + two[1].len()),
+                None => (0, usize::MAX),
+            };
+            if written < len {
                 self.wire.go_on(data, written);
             } else {
                 data.give_back();
@@ -175,6 +179,15 @@ impl Link {
             }
         }
         self.poll_flush_all(cx)
+    }
+
+    /// Writes what it can of a large message and its header, or of one that many receive.
+    #[inline(never)]
+    fn try_write_two(&mut self, cx: &mut Context<'_>, two: [&[u8]; 2]) -> io::Result<usize> {
+        or_nothing(match two {
+            [[], shared] => self.io.try_write(cx, shared),
+            two => self.io.try_write_two(cx, two),
+        })
     }
 
     /// Whether all that there is to write waits in the outbox.
@@ -204,21 +217,6 @@ impl Link {
     /// not make room for this one's variables.
     #[inline(never)]
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        // A large message, or one that many receive, leaves as it is: 600 instructions less.
-        if self.has_only_news()
-            && let Some((batch, few)) = self.session.outbox().take_few(self.session.meter())
-        {
-            let written = or_nothing(match few.second.is_empty() {
-                true => self.io.try_write(cx, &few.first),
-                false => self.io.try_write_both(cx, [&few.first, &few.second]),
-            })?;
-            if written < few.len() {
-                self.wire.go_on_with(few, written);
-            }
-            if self.wrote_of(batch, written) {
-                return Poll::Ready(Ok(()));
-            }
-        }
         for _ in 0..TURN_WRITES {
             if self.behind || self.session.outbox().has_news() {
                 self.exchange()?;

@@ -8,12 +8,9 @@
 //! woken it since; what a handler sends while the driver runs it wakes nobody. `exchange` is the
 //! driver's side.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -279,9 +276,8 @@ impl Outbox {
         queue.waiting = Load::default();
         queue.in_flight = Load::default();
         queue.droppable = None;
-        queue.chunks = VecDeque::new();
         queue.anew = queue.anew.take().map(|_| Box::default());
-        queue.tail.clear();
+        queue.data.clear();
         queue.control.clear();
         drop(queue);
         self.changed.notify_waiters();
@@ -385,8 +381,7 @@ mod tests {
             assert_eq!(wire.data_is_gone(), encoding == Encoding::Anew);
             assert_eq!(anew.is_none(), encoding == Encoding::Plain);
             let queue = outbox.lock();
-            assert!(!queue.tail.is_lent() && !queue.control.is_lent());
-            assert_eq!(queue.chunks.capacity(), 0);
+            assert!(!queue.data.has_room() && !queue.control.has_room());
             assert!(!queue.holds_something());
         }
     }
@@ -398,13 +393,13 @@ mod tests {
             let len = message.len();
             outbox.try_message(Message::binary(message)).unwrap();
 
-            let (_, few) = outbox.take_few(&Meter::default()).unwrap();
-            assert_eq!(few.second.len(), len);
-            drop(few);
+            let (_, data) = outbox.take_plain(&Meter::default()).unwrap();
+            let [header, payload] = data.as_two().unwrap();
+            assert!(header.len() <= 10);
+            assert_eq!(payload.len(), len);
 
             let queue = outbox.lock();
-            assert!(!queue.tail.is_lent());
-            assert_eq!(queue.chunks.capacity(), 0);
+            assert!(!queue.data.has_room());
         }
     }
 
@@ -418,8 +413,14 @@ mod tests {
         }
 
         let queue = outbox.lock();
-        assert_eq!(queue.chunks.len(), 1);
-        assert_eq!(queue.chunks[0].as_ptr(), prepared.plain().as_ptr());
-        assert_eq!(queue.tail.as_slice(), prepared.plain().repeat(2));
+        let [shared, copied]: [&[u8]; 2] = queue
+            .data
+            .iter()
+            .filter(|piece| !piece.is_empty())
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap();
+        assert_eq!(shared.as_ptr(), prepared.plain().as_ptr());
+        assert_eq!(copied, prepared.plain().repeat(2));
     }
 }

@@ -7,25 +7,21 @@ use std::{collections::VecDeque, sync::Arc, task::Waker};
 use bytes::Bytes;
 use ws_core::{CloseFrame, Frame, FrameHeader, Message, MessageKind, OpCode, Prepared, generator};
 
-use crate::{
-    Policy, buffers, droppable::Droppable, send_error::SendError, tally::Meter,
-    write_buffer::WriteBuffer,
-};
+use crate::{Policy, droppable::Droppable, pieces::Pieces, send_error::SendError, tally::Meter};
 
 /// What waits in an outbox, and what the driver has taken of it.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    pub(crate) chunks: VecDeque<Bytes>,
-    pub(crate) tail: WriteBuffer,
-    /// What goes before the tail, in the place of `chunks`, where plain frames are not what the
-    /// wire gets.
+    /// Plain frames. Where these are not what the wire gets, only those behind `anew`.
+    pub(crate) data: Pieces,
+    /// What is written anew.
     #[expect(
         clippy::box_collection,
         reason = "mostly there is none, and that takes a word"
     )]
     pub(crate) anew: Option<Box<VecDeque<Outgoing>>>,
     /// Pings and Pongs; none for most.
-    pub(crate) control: WriteBuffer,
+    pub(crate) control: Pieces,
     /// What may give way to something newer; none for most.
     pub(crate) droppable: Option<Box<Droppable>>,
     /// What waits here, and what the driver has taken and not yet written.
@@ -57,21 +53,6 @@ pub(crate) struct Queue {
 pub(crate) struct Load {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
-}
-
-/// Whole frames in one or two pieces; the second may be empty.
-#[derive(Debug)]
-pub(crate) struct Few {
-    pub(crate) first: Bytes,
-    pub(crate) second: Bytes,
-    /// The buffer that a header was written to: dropped last, so that all of it is free.
-    pub(crate) spare: WriteBuffer,
-}
-
-impl Few {
-    pub(crate) const fn len(&self) -> usize {
-        self.first.len() + self.second.len()
-    }
 }
 
 /// Whether something can still be sent.
@@ -133,10 +114,9 @@ impl Admission {
 impl Queue {
     pub(crate) fn new(policy: &Policy, encoding: Encoding) -> Self {
         Self {
-            chunks: VecDeque::new(),
-            tail: WriteBuffer::default(),
+            data: Pieces::default(),
             anew: (encoding == Encoding::Anew).then(Box::default),
-            control: WriteBuffer::default(),
+            control: Pieces::default(),
             droppable: None,
             waiting: Load::default(),
             in_flight: Load::default(),
@@ -176,39 +156,16 @@ impl Queue {
     }
 
     pub(crate) fn holds_something(&self) -> bool {
-        !self.chunks.is_empty()
-            || !self.tail.is_empty()
-            || self.anew.as_ref().is_some_and(|anew| !anew.is_empty())
+        !self.data.is_empty() || self.anew.as_ref().is_some_and(|anew| !anew.is_empty())
     }
 
-    /// Whether there are only small messages, in their wire form, and nothing else is to be done.
-    pub(crate) fn holds_only_small(&self) -> bool {
-        !self.tail.is_empty()
-            && self.chunks.is_empty()
-            && self.anew.is_none()
-            && self.asks_for_nothing_else()
-    }
-
-    /// Whether there is nothing to be done but to write data.
-    fn asks_for_nothing_else(&self) -> bool {
-        self.control.is_empty() && self.phase == Phase::Open && self.policy.is_none()
-    }
-
-    /// Takes what waits if that is one or two chunks and nothing else is to be done: a large message
-    /// and its header, or one that many receive.
-    pub(crate) fn take_few(&mut self) -> Option<Few> {
-        let few = self.tail.is_empty() && (1..=2).contains(&self.chunks.len());
-        if !few || !self.asks_for_nothing_else() {
-            return None;
-        }
-        let mut chunks = std::mem::take(&mut self.chunks);
-        let few = Few {
-            first: chunks.pop_front()?,
-            second: chunks.pop_front().unwrap_or_default(),
-            spare: std::mem::take(&mut self.tail),
-        };
-        buffers::recycle_chunks(chunks);
-        Some(few)
+    /// Whether there is nothing to be done but to write what waits as it is.
+    #[inline(always)]
+    pub(crate) fn asks_for_nothing_else(&self) -> bool {
+        self.anew.is_none()
+            && self.control.is_empty()
+            && self.phase == Phase::Open
+            && self.policy.is_none()
     }
 
     pub(crate) fn admits_message<T>(&self, _item: &T, bytes: usize) -> Admission {
@@ -279,76 +236,77 @@ impl Queue {
     #[inline(always)]
     pub(crate) fn encode_message(&mut self, message: &mut Message) {
         if message.len() < SHARED_PAYLOAD_BYTES {
-            let tail = self.tail.end();
+            let tail = self.data.end();
             generator::encode_message(message.kind(), message.as_bytes(), tail);
         } else {
-            let header = FrameHeader::whole(message.kind().opcode(), message.len() as u64);
+            let tail = self.data.end();
+            generator::encode_message_header(message.kind(), message.len(), tail);
             let message = std::mem::replace(message, Message::Binary(Bytes::new()));
-            self.encode_large(&header, message.into_bytes());
+            self.put_large(message.into_bytes());
         }
     }
 
     /// Encodes a frame.
     pub(crate) fn encode_frame(&mut self, frame: &Frame) {
-        let header = plain_header(frame);
+        let tail = self.data.end();
+        generator::encode_header(&plain_header(frame), None, tail);
         if frame.payload().len() < SHARED_PAYLOAD_BYTES {
-            let tail = self.tail.end();
-            generator::encode_header(&header, None, tail);
             tail.extend_from_slice(frame.payload());
         } else {
-            self.encode_large(&header, frame.payload().clone());
+            self.put_large(frame.payload().clone());
         }
     }
 
-    fn encode_large(&mut self, header: &FrameHeader, payload: Bytes) {
-        generator::encode_header(header, None, self.tail.end());
-        self.seal();
-        self.put(payload);
+    /// Puts a payload behind its header.
+    fn put_large(&mut self, payload: Bytes) {
+        self.seal_anew();
+        match &mut self.anew {
+            Some(anew) => anew.push_back(Outgoing::Plain(payload)),
+            None => self.data.push(payload),
+        }
     }
 
     /// The first to wait is shared, however small: a broadcast to ten thousand who wait for nothing
-    /// else would otherwise allocate as many buffers. What joins it is copied, so that a burst
-    /// leaves in few pieces.
+    /// else would otherwise copy it as often. What joins it is copied, so that a burst leaves in few
+    /// pieces.
     pub(crate) fn append(&mut self, prepared: &Prepared) {
         let plain = prepared.plain();
-        if self.anew.is_some() {
-            self.seal_anew();
-            let outgoing = Outgoing::Prepared(prepared.clone());
-            self.anew.get_or_insert_default().push_back(outgoing);
-        } else if plain.len() < SHARED_PAYLOAD_BYTES && self.holds_something() {
-            self.tail.end().extend_from_slice(plain);
+        self.seal_anew();
+        if let Some(anew) = &mut self.anew {
+            anew.push_back(Outgoing::Prepared(prepared.clone()));
+        } else if plain.len() < SHARED_PAYLOAD_BYTES && !self.data.is_empty() {
+            self.data.end().extend_from_slice(plain);
         } else {
-            self.seal();
-            self.put(plain.clone());
+            self.data.push(plain.clone());
         }
     }
 
-    pub(crate) fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            let sealed = self.tail.seal();
-            self.put(sealed);
-        }
-    }
-
-    pub(crate) fn put(&mut self, bytes: Bytes) {
+    /// Adds a message behind everything else that may be removed again; returns its place.
+    pub(crate) fn append_removable(&mut self, prepared: &Prepared) -> usize {
+        self.seal_anew();
         match &mut self.anew {
-            Some(anew) => anew.push_back(Outgoing::Plain(bytes)),
-            None => self.chunks().push_back(bytes),
+            Some(anew) => {
+                anew.push_back(Outgoing::Prepared(prepared.clone()));
+                anew.len() - 1
+            }
+            None => self.data.push_removable(prepared.plain().clone()),
         }
     }
 
-    /// The chunks, to add to.
-    pub(crate) fn chunks(&mut self) -> &mut VecDeque<Bytes> {
-        if self.chunks.capacity() == 0 {
-            self.chunks = buffers::chunks();
+    /// Removes what [`Self::append_removable`] has added; what is behind it moves up by one.
+    pub(crate) fn remove(&mut self, place: usize) {
+        match &mut self.anew {
+            Some(anew) => drop(anew.remove(place)),
+            None => self.data.remove(place),
         }
-        &mut self.chunks
     }
 
-    /// Moves the tail to what is written anew, if this is such a queue.
+    /// Moves the data to what is written anew, if this is such a queue.
     pub(crate) fn seal_anew(&mut self) {
-        if self.anew.is_some() {
-            self.seal();
+        if let Some(anew) = &mut self.anew
+            && !self.data.is_empty()
+        {
+            anew.push_back(Outgoing::Plain(self.data.take_end()));
         }
     }
 }

@@ -152,8 +152,9 @@ impl Link {
         demand: Demand,
         buffers: &mut ReadBuffers,
     ) -> Poll<Result<Read, End>> {
-        let most = self.policy.max_read_bytes();
-        let Poll::Ready(read) = self.io.poll_read_buf(cx, buffers.scratch(), most)? else {
+        let scratch = buffers.scratch();
+        let most = self.policy.max_read_bytes().min(scratch.capacity());
+        let Poll::Ready(read) = self.io.poll_read_buf(cx, scratch, most)? else {
             self.reading.drained = true;
             return Poll::Pending;
         };

@@ -118,7 +118,7 @@ impl Transport {
     }
 
     /// As [`Self::try_write`], of two pieces in one call.
-    pub(crate) fn try_write_both(
+    pub(crate) fn try_write_two(
         &mut self,
         cx: &mut Context<'_>,
         pieces: [&[u8]; 2],

@@ -7,21 +7,16 @@
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use ws_core::{Frame, generator};
 
-use crate::{
-    buffers,
-    queue::{Few, SHARED_PAYLOAD_BYTES},
-    write_buffer::WriteBuffer,
-};
+use crate::{pieces::Pieces, queue::SHARED_PAYLOAD_BYTES};
 
 /// Frames in their wire form, not yet taken by the socket.
 ///
@@ -32,10 +27,8 @@ pub(crate) struct Wire(Option<Box<Frames>>);
 #[derive(Debug, Default)]
 struct Frames {
     /// Whole control frames, or the rest of one that the socket has begun to take.
-    control: WriteBuffer,
-    /// Data: first the sealed chunks, then the tail.
-    chunks: VecDeque<Bytes>,
-    tail: WriteBuffer,
+    control: Pieces,
+    data: Pieces,
     /// How much of the data has to leave before the next frame boundary.
     mid_frame: u64,
     /// Whether the socket refused the last write.
@@ -59,7 +52,7 @@ thread_local! {
 impl Wire {
     /// Whether all data has been taken by the socket.
     pub(crate) fn data_is_gone(&self) -> bool {
-        self.0.as_ref().is_none_or(|frames| frames.data_is_gone())
+        self.0.as_ref().is_none_or(|frames| frames.data.is_empty())
     }
 
     /// Whether everything has been taken by the socket.
@@ -75,14 +68,12 @@ impl Wire {
     }
 
     /// Takes over what was queued, where there is no data.
-    pub(crate) fn take_over_data(&mut self, chunks: VecDeque<Bytes>, tail: WriteBuffer) {
-        let frames = self.frames();
-        buffers::recycle_chunks(std::mem::replace(&mut frames.chunks, chunks));
-        frames.tail = tail;
+    pub(crate) fn take_over_data(&mut self, data: Pieces) {
+        self.frames().data = data;
     }
 
     /// Takes over the control frames that were queued, where there are none.
-    pub(crate) fn take_over_control(&mut self, control: WriteBuffer) {
+    pub(crate) fn take_over_control(&mut self, control: Pieces) {
         self.frames().control = control;
     }
 
@@ -90,13 +81,13 @@ impl Wire {
     pub(crate) fn take_control(&mut self) -> Bytes {
         let frames = self.0.as_mut();
         frames.map_or_else(Bytes::new, |frames| {
-            std::mem::take(&mut frames.control).seal()
+            std::mem::take(&mut frames.control).take_end()
         })
     }
 
     /// The end of the data, to write more to.
     pub(crate) fn data(&mut self) -> &mut BytesMut {
-        self.frames().tail.end()
+        self.frames().data.end()
     }
 
     /// Adds whole frames whose bytes others send, too.
@@ -104,11 +95,7 @@ impl Wire {
         if shared.len() < SHARED_PAYLOAD_BYTES {
             return self.data().extend_from_slice(&shared);
         }
-        let frames = self.frames();
-        if !frames.tail.is_empty() {
-            frames.chunks.push_back(frames.tail.seal());
-        }
-        frames.chunks.push_back(shared);
+        self.frames().data.push(shared);
     }
 
     /// The end of the control frames, to write more to.
@@ -142,20 +129,9 @@ impl Wire {
     }
 
     /// Goes on with data of which the socket has taken some, or none, while this was empty.
-    pub(crate) fn go_on(&mut self, data: WriteBuffer, written: usize) {
+    pub(crate) fn go_on(&mut self, data: Pieces, written: usize) {
         let frames = self.frames();
-        frames.tail = data;
-        frames.advance(written);
-    }
-
-    /// As [`Self::go_on`], with one or two large pieces.
-    pub(crate) fn go_on_with(&mut self, few: Few, written: usize) {
-        let frames = self.frames();
-        frames.tail = few.spare;
-        let pieces = [few.first, few.second].into_iter();
-        frames
-            .chunks
-            .extend(pieces.filter(|piece| !piece.is_empty()));
+        frames.data = data;
         frames.advance(written);
     }
 
@@ -197,12 +173,8 @@ impl Wire {
 }
 
 impl Frames {
-    fn data_is_gone(&self) -> bool {
-        self.chunks.is_empty() && self.tail.is_empty()
-    }
-
     fn is_empty(&self) -> bool {
-        self.data_is_gone() && self.control.is_empty() && self.pong.is_none()
+        self.data.is_empty() && self.control.is_empty() && self.pong.is_none()
     }
 
     fn poll_write<W: AsyncWrite + Unpin>(
@@ -213,12 +185,9 @@ impl Frames {
         self.blocked = true;
         let io = Pin::new(io);
         let only_data = self.control.is_empty();
-        let written = match (self.chunks.front(), self.chunks.len()) {
-            (None, _) if only_data => ready!(io.poll_write(cx, self.tail.as_slice()))?,
-            // A compressed broadcast, most often; room for many pieces is 350 instructions to make.
-            (Some(chunk), 1) if only_data && self.tail.is_empty() => {
-                ready!(io.poll_write(cx, chunk))?
-            }
+        let written = match self.data.as_two() {
+            // Room for many pieces is 350 instructions to make.
+            Some([piece, []] | [[], piece]) if only_data => ready!(io.poll_write(cx, piece))?,
             _ => {
                 let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                 let count = self.gather(&mut slices);
@@ -249,26 +218,19 @@ impl Frames {
         };
         let mut before = self.mid_frame;
         if before == 0 {
-            put(self.control.as_slice());
+            self.control.iter().for_each(&mut put);
         }
-        for piece in self.pieces() {
+        for piece in self.data.iter() {
             // Cannot truncate: not more than the piece's length.
             let cut = before.min(piece.len() as u64) as usize;
             put(&piece[..cut]);
             if before > 0 && before == cut as u64 {
-                put(self.control.as_slice());
+                self.control.iter().for_each(&mut put);
             }
             before -= cut as u64;
             put(&piece[cut..]);
         }
         count
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks
-            .iter()
-            .map(AsRef::as_ref)
-            .chain(std::iter::once(self.tail.as_slice()))
     }
 
     /// Drops the first `written` bytes, in the order of [`Self::gather`].
@@ -277,8 +239,7 @@ impl Frames {
             // Everything left, as it nearly always does: no frame needs to be looked at.
             self.mid_frame = 0;
             self.control.clear();
-            self.chunks.clear();
-            self.tail.clear();
+            self.data.clear();
             return;
         }
         let mut left = written;
@@ -293,29 +254,17 @@ impl Frames {
         while left > 0 {
             left -= self.advance_frame(left);
         }
-        self.recycle();
     }
 
     /// How much there is to write, in bytes, but for a Pong that waits.
     fn len(&self) -> usize {
-        let chunks: usize = self.chunks.iter().map(Bytes::len).sum();
-        self.control.len() + chunks + self.tail.len()
-    }
-
-    /// Gives the thread its buffers back.
-    fn recycle(&mut self) {
-        if self.tail.is_empty() {
-            self.tail.clear();
-        }
-        if self.control.is_empty() {
-            self.control.clear();
-        }
+        self.control.len() + self.data.len()
     }
 
     /// Drops at most `most` bytes of the front frame; returns how many.
     fn advance_frame(&mut self, most: usize) -> usize {
         if self.mid_frame == 0 {
-            let front = self.pieces().find(|piece| !piece.is_empty());
+            let front = self.data.iter().find(|piece| !piece.is_empty());
             self.mid_frame = front
                 .and_then(generator::wire_length)
                 // A header is never cut by the end of a piece; if it were, what is there goes as
@@ -325,17 +274,7 @@ impl Frames {
         // Cannot truncate: not more than `most`.
         let step = self.mid_frame.min(most as u64) as usize;
         self.mid_frame -= step as u64;
-        let mut left = step;
-        while let Some(chunk) = self.chunks.front_mut() {
-            let cut = left.min(chunk.len());
-            chunk.advance(cut);
-            left -= cut;
-            if !chunk.is_empty() {
-                break;
-            }
-            self.chunks.pop_front();
-        }
-        self.tail.advance(left);
+        self.data.advance(step);
         step
     }
 }

@@ -45,7 +45,8 @@ impl Parser {
     /// breaks no rule. So is nearly every message, and this is a third of the way through
     /// [`Self::next_part`]; otherwise nothing has happened, and that one says what there is.
     ///
-    /// So it is where the payload is not what `is_valid` asks for.
+    /// So it is where the payload is not what `is_valid` asks for. Where nothing else is in it, the
+    /// whole buffer is taken.
     ///
     /// For a connection without extensions, [between messages](Self::is_between_messages).
     #[inline]
@@ -58,14 +59,14 @@ impl Parser {
         if !whole.reveal(&mut input[whole.start..whole.end], is_valid) {
             return None;
         }
-        if whole.end == whole.start {
-            input.advance(whole.end);
-            return Some((whole.kind, Bytes::new()));
-        }
         let frame = match input.len() == whole.end {
             true => std::mem::take(input),
             false => input.split_to(whole.end),
         };
+        if whole.end == whole.start {
+            // A slice of nothing would keep the buffer.
+            return Some((whole.kind, Bytes::new()));
+        }
         // Frozen first: 20 instructions less than the other way round.
         let mut payload = frame.freeze();
         payload.advance(whole.start);

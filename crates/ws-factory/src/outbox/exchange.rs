@@ -11,10 +11,10 @@ use ws_core::CloseFrame;
 use super::Outbox;
 use crate::{
     Policy,
-    queue::{Few, Outgoing, Phase},
+    pieces::Pieces,
+    queue::{Outgoing, Phase},
     tally::Meter,
     wire::Wire,
-    write_buffer::WriteBuffer,
 };
 
 /// What the driver has to do besides writing what it was given.
@@ -40,7 +40,7 @@ pub(crate) struct Orders {
 pub(crate) struct Anew {
     pub(crate) batch: u64,
     pub(crate) items: VecDeque<Outgoing>,
-    pub(crate) spare: WriteBuffer,
+    pub(crate) spare: Pieces,
 }
 
 impl Outbox {
@@ -98,8 +98,7 @@ impl Outbox {
             if queue.anew.is_some() {
                 orders.anew = queue.holds_something();
             } else if queue.holds_something() {
-                let chunks = std::mem::take(&mut queue.chunks);
-                wire.take_over_data(chunks, std::mem::take(&mut queue.tail));
+                wire.take_over_data(std::mem::take(&mut queue.data));
                 orders.batch = queue.take_batch(meter);
             }
             // What was queued before it comes first, also a Ping that finds no room yet.
@@ -113,34 +112,20 @@ impl Outbox {
         orders
     }
 
-    /// Takes what waits, and the number of the batch, if that is small messages in their wire form
-    /// and there is nothing else to do: nearly always. Otherwise nothing has happened, and
-    /// [`Self::exchange`] says what there is.
+    /// Takes what waits, and the number of the batch, if that is written as it is and there is
+    /// nothing else to do: nearly always. Otherwise nothing has happened, and [`Self::exchange`] says
+    /// what there is.
     ///
     /// For when the wire is empty.
     #[inline(always)]
-    pub(crate) fn take_small(&self, meter: &Meter) -> Option<(u64, WriteBuffer)> {
+    pub(crate) fn take_plain(&self, meter: &Meter) -> Option<(u64, Pieces)> {
         let mut queue = self.lock();
-        if !queue.holds_only_small() || self.is_aborted() {
+        if !queue.asks_for_nothing_else() || !queue.data.has_room() || self.is_aborted() {
             return None;
         }
         meter.waited(queue.total());
         self.news.store(false, Ordering::Relaxed);
-        Some((queue.take_batch(meter), std::mem::take(&mut queue.tail)))
-    }
-
-    /// As [`Self::take_small`], if what waits is one or two large pieces.
-    ///
-    /// For when the wire is empty.
-    pub(crate) fn take_few(&self, meter: &Meter) -> Option<(u64, Few)> {
-        let mut queue = self.lock();
-        if self.is_aborted() {
-            return None;
-        }
-        let few = queue.take_few()?;
-        meter.waited(queue.total());
-        self.news.store(false, Ordering::Relaxed);
-        Some((queue.take_batch(meter), few))
+        Some((queue.take_batch(meter), std::mem::take(&mut queue.data)))
     }
 
     /// Takes what is to be written anew, all of it.
@@ -154,7 +139,7 @@ impl Outbox {
                 .as_deref_mut()
                 .map(std::mem::take)
                 .unwrap_or_default(),
-            spare: std::mem::take(&mut queue.tail),
+            spare: std::mem::take(&mut queue.data),
         }
     }
 
