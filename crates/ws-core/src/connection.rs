@@ -121,6 +121,17 @@ impl Connection {
         Some(Message::from_validated(kind, keep(payload)))
     }
 
+    /// As [`Self::recv_alone`], for what may be given away as it is: takes the message that `bytes`
+    /// begins with, and leaves what is behind it for [`Self::recv`].
+    #[inline]
+    pub fn recv_first(&mut self, bytes: &mut BytesMut) -> Option<Message> {
+        if self.is_busy || !self.short_way {
+            return None;
+        }
+        let (kind, payload) = self.parser.take_whole(bytes, is_valid)?;
+        Some(Message::from_validated(kind, payload))
+    }
+
     /// Whether a message that is one whole frame can be told as it is.
     fn takes_whole(&self) -> bool {
         self.delivery == Delivery::Messages

@@ -39,26 +39,25 @@ pub fn encode_masked(frame: &Frame, key: [u8; 4], out: &mut BytesMut) {
     mask::apply(&mut out[start..], key, 0);
 }
 
-/// Writes a message as one plain frame.
+/// Writes the header of a message of `len` bytes that is one plain frame.
 ///
 /// ```
 /// use ws_core::{MessageKind, generator};
 /// let mut out = bytes::BytesMut::new();
-/// generator::encode_message(MessageKind::Text, b"Hello", &mut out);
-/// assert_eq!(out, b"\x81\x05Hello"[..]); // RFC 6455 §5.7
+/// generator::encode_message_header(MessageKind::Text, 5, &mut out);
+/// assert_eq!(out, b"\x81\x05"[..]); // RFC 6455 §5.7
 /// ```
-#[inline]
-pub fn encode_message(kind: MessageKind, payload: &[u8], out: &mut BytesMut) {
-    match payload.len() {
-        len @ 0..126 => out.extend_from_slice(&[0x80 | kind.opcode().bits(), len as u8]),
-        len => encode_message_header(kind, len, out),
-    }
-    out.extend_from_slice(payload);
-}
-
-/// Writes the header of [`encode_message`], for a payload of `len` bytes that is written elsewhere.
+#[inline(always)]
 pub fn encode_message_header(kind: MessageKind, len: usize, out: &mut BytesMut) {
-    encode_header(&FrameHeader::whole(kind.opcode(), len as u64), None, out);
+    let first = 0x80 | kind.opcode().bits();
+    match len {
+        0..126 => out.extend_from_slice(&[first, len as u8]),
+        126..65_536 => {
+            let [high, low] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[first, 126, high, low]);
+        }
+        _ => encode_header(&FrameHeader::whole(kind.opcode(), len as u64), None, out),
+    }
 }
 
 /// Writes a header, with `key` if the payload that follows will be masked.

@@ -1,4 +1,4 @@
-//! The short ways (`recv_alone`, `next_message`, a message that lies whole in what was read) tell
+//! The short ways (`recv_alone`, `recv_first`, `next_message`, a message that lies whole in what was read) tell
 //! what the long one does, which is taken byte by byte: for legal input and for any that is not.
 //! A failure prints the smallest input that shows it.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
@@ -163,17 +163,11 @@ fn in_reads(role: Role, delivery: Delivery, reads: &[Vec<u8>], asks: &[Ask]) -> 
     let mut events = Vec::new();
     let mut asks = asks.iter().cycle();
     for read in reads {
-        let mut bytes = read.clone();
-        match connection.recv_alone(&mut bytes, Bytes::copy_from_slice) {
-            Some(message) => {
-                assert!(!connection.is_busy() && !connection.has_input());
-                events.push(Event::Message(message));
-            }
-            None => {
-                assert_eq!(&bytes, read, "nothing has happened");
-                connection.recv(BytesMut::from(&bytes[..]));
-            }
-        }
+        let taken = match asks.next() {
+            Some(Ask::Message) => recv_first(&mut connection, read),
+            _ => recv_alone(&mut connection, read),
+        };
+        events.extend(taken.map(Event::Message));
         if let Err(error) = drain(&mut connection, &mut asks, &mut events) {
             assert_eq!(connection.next_message(), None);
             assert_eq!(connection.poll_event(), Ok(Step::Closed));
@@ -181,6 +175,30 @@ fn in_reads(role: Role, delivery: Delivery, reads: &[Vec<u8>], asks: &[Ask]) -> 
         }
     }
     (events, None)
+}
+
+fn recv_alone(connection: &mut Connection, read: &[u8]) -> Option<Message> {
+    let mut bytes = read.to_vec();
+    let message = connection.recv_alone(&mut bytes, Bytes::copy_from_slice);
+    if message.is_some() {
+        assert!(!connection.is_busy() && !connection.has_input());
+    } else {
+        assert_eq!(bytes, read, "nothing has happened");
+        connection.recv(BytesMut::from(&bytes[..]));
+    }
+    message
+}
+
+fn recv_first(connection: &mut Connection, read: &[u8]) -> Option<Message> {
+    let mut bytes = BytesMut::from(read);
+    let message = connection.recv_first(&mut bytes);
+    if message.is_none() {
+        assert_eq!(bytes, read, "nothing has happened");
+    }
+    if !bytes.is_empty() {
+        connection.recv(bytes);
+    }
+    message
 }
 
 fn drain<'a>(

@@ -79,7 +79,7 @@ where
 {
     type Output = ();
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.as_mut().project() {
             LifeProjection::Living { session } => session.poll(cx),

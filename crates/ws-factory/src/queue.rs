@@ -235,12 +235,11 @@ impl Queue {
     /// Encodes a message; what is left of it is not to be used.
     #[inline(always)]
     pub(crate) fn encode_message(&mut self, message: &mut Message) {
+        let tail = self.data.end();
+        generator::encode_message_header(message.kind(), message.len(), tail);
         if message.len() < SHARED_PAYLOAD_BYTES {
-            let tail = self.data.end();
-            generator::encode_message(message.kind(), message.as_bytes(), tail);
+            tail.extend_from_slice(message.as_bytes());
         } else {
-            let tail = self.data.end();
-            generator::encode_message_header(message.kind(), message.len(), tail);
             let message = std::mem::replace(message, Message::Binary(Bytes::new()));
             self.put_large(message.into_bytes());
         }

@@ -166,11 +166,14 @@ impl Link {
                 false => self.reading.bulk - 1,
             },
         };
-        self.connection.recv(buffers.take());
+        let mut bytes = buffers.take();
         let message = match demand {
-            Demand::Any => self.connection.next_message(),
+            Demand::Any => self.connection.recv_first(&mut bytes),
             Demand::Control => None,
         };
+        if !bytes.is_empty() {
+            self.connection.recv(bytes);
+        }
         Poll::Ready(Ok((
             read,
             message.map(|message| self.read_message(message)),
