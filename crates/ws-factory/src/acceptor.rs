@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use http::{HeaderValue, header::HeaderName};
 
 use crate::{
-    Endpoint, HeaderError, OriginPolicy, Rejection, UpgradeRequest, launch::Launch,
-    negotiation::ExtraHeaders,
+    Endpoint, HeaderError, OriginPolicy, Rejection, SessionExtensions, UpgradeRequest,
+    launch::Launch, negotiation::ExtraHeaders,
 };
 
 /// Decides about handshakes (Jetty's `WebSocketFactory.Acceptor`).
@@ -64,7 +64,8 @@ pub trait Acceptor: Send + Sync + 'static {
     ) -> Result<Option<Accepted>, Rejection>;
 }
 
-/// An endpoint for one handshake, and what is added to the 101 that accepts it.
+/// An endpoint for one handshake, what its session is to know, and what is added to the 101 that
+/// accepts it.
 ///
 /// ```
 /// use ws_factory::{Accept, Endpoint, HeaderError};
@@ -79,6 +80,7 @@ pub trait Acceptor: Send + Sync + 'static {
 pub struct Accept<E> {
     endpoint: E,
     headers: ExtraHeaders,
+    extensions: SessionExtensions,
 }
 
 impl<E: Endpoint> Accept<E> {
@@ -88,6 +90,7 @@ impl<E: Endpoint> Accept<E> {
         Self {
             endpoint,
             headers: ExtraHeaders::default(),
+            extensions: SessionExtensions::default(),
         }
     }
 
@@ -104,6 +107,48 @@ impl<E: Endpoint> Accept<E> {
     {
         self.headers.append(name, value)?;
         Ok(self)
+    }
+
+    /// Puts a value into [`crate::Session::extensions`], where it is before `on_connect`, and before
+    /// a [`crate::SessionListener`] is told. The last of a type counts.
+    ///
+    /// It is how what was found out about a request gets to an endpoint that all sessions share; an
+    /// endpoint of one session holds it in a field.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ws_factory::{
+    ///     Accept, EventResult, Rejection, Session, StatelessEndpoint, UpgradeRequest,
+    ///     WebSocketFactory,
+    /// };
+    ///
+    /// struct User(String);
+    ///
+    /// struct Chat;
+    ///
+    /// impl StatelessEndpoint for Chat {
+    ///     async fn on_connect(&self, session: &Session) -> EventResult {
+    ///         let user = session.extensions().get::<User>().ok_or("accepted without a user")?;
+    ///         session.send_text(format!("hello, {}", user.0)).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let chat = Arc::new(Chat);
+    /// let builder = WebSocketFactory::builder().fallback_with(move |request: UpgradeRequest| {
+    ///     let chat = Arc::clone(&chat);
+    ///     async move {
+    ///         let Some(user) = request.cookie("user") else {
+    ///             return Err(Rejection::forbidden("log in first"));
+    ///         };
+    ///         Ok(Accept::new(chat).with_session_extension(User(user.to_owned())))
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn with_session_extension<T: Send + Sync + 'static>(self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
     }
 }
 
@@ -125,11 +170,15 @@ type Start = Box<dyn FnOnce(Launch) + Send>;
 
 impl<E: Endpoint> From<Accept<E>> for Accepted {
     fn from(accept: Accept<E>) -> Self {
-        let Accept { endpoint, headers } = accept;
+        let Accept {
+            endpoint,
+            headers,
+            extensions,
+        } = accept;
         Self {
             start: Box::new(move |launch| {
                 // The one task of a session; its end is the session's, so nobody joins it.
-                drop(tokio::spawn(launch.run(endpoint)));
+                drop(tokio::spawn(launch.run(endpoint, extensions)));
             }),
             headers,
         }

@@ -34,7 +34,8 @@ impl WebSocketFactoryBuilder {
     }
 
     /// Serves a subprotocol with an endpoint that is made for each connection, asynchronously. It
-    /// may come with headers for the 101, or be refused.
+    /// may come with headers for the 101 and with state for the session, or be refused. An endpoint
+    /// that all share is made once, and its [`Arc`] cloned.
     ///
     /// ```
     /// use ws_factory::{Accept, Endpoint, Rejection, UpgradeRequest, WebSocketFactory};

@@ -13,8 +13,9 @@ use pin_project_lite::pin_project;
 use ws_core::{Connection, Delivery, ExtensionStack, Role, generator::MaskKeys};
 
 use crate::{
-    Endpoint, Policy, RequestSnapshot, Session, Transport, buffers, driver::Driver, link::Link,
-    queue::Encoding, sessions::Registration, tally::Meter, trace::InSpan, upgrade::PendingUpgrade,
+    Endpoint, Policy, RequestSnapshot, Session, SessionExtensions, Transport, buffers,
+    driver::Driver, link::Link, queue::Encoding, sessions::Registration, tally::Meter,
+    trace::InSpan, upgrade::PendingUpgrade,
 };
 
 /// An accepted handshake whose connection is yet to come.
@@ -27,16 +28,24 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// The life of the session's task.
-    pub(crate) fn run<E: Endpoint>(self, endpoint: E) -> impl Future<Output = ()> + Send {
+    /// The life of the session's task; what its session begins with.
+    pub(crate) fn run<E: Endpoint>(
+        self,
+        endpoint: E,
+        extensions: SessionExtensions,
+    ) -> impl Future<Output = ()> + Send {
         Life::Connecting {
             // Boxed, so that the task has no room for what is over once it is connected.
-            connecting: Box::pin(self.connect(endpoint)),
+            connecting: Box::pin(self.connect(endpoint, extensions)),
             run: Established::run,
         }
     }
 
-    async fn connect<E>(self, endpoint: E) -> Option<(Established, E)> {
+    async fn connect<E>(
+        self,
+        endpoint: E,
+        extensions: SessionExtensions,
+    ) -> Option<(Established, E)> {
         let limit = self.policy.accept_deadline();
         let (transport, read_ahead) = match connect(self.upgrade, &self.registration, limit).await {
             Ok(connected) => connected,
@@ -50,6 +59,7 @@ impl Launch {
             .with_request(self.request)
             .with_extensions(self.extensions)
             .with_shared_policy(self.policy)
+            .knowing(extensions)
             .registered(self.registration);
         Some((established, endpoint))
     }
@@ -168,6 +178,8 @@ pub struct Established {
     policy: Arc<Policy>,
     keys: Option<Box<dyn MaskKeys>>,
     registration: Registration,
+    /// What the session begins with.
+    session_extensions: SessionExtensions,
     session: Option<Session>,
 }
 
@@ -184,6 +196,7 @@ impl Established {
             policy: Arc::new(Policy::default()),
             keys: None,
             registration: Registration::none(),
+            session_extensions: SessionExtensions::default(),
             session: None,
         }
     }
@@ -223,6 +236,11 @@ impl Established {
         self
     }
 
+    fn knowing(mut self, extensions: SessionExtensions) -> Self {
+        self.session_extensions = extensions;
+        self
+    }
+
     fn registered(mut self, registration: Registration) -> Self {
         self.registration = registration;
         self
@@ -236,8 +254,15 @@ impl Established {
                 false => Encoding::Plain,
             };
             let request = std::mem::take(&mut self.request);
+            let extensions = std::mem::take(&mut self.session_extensions);
             let meter = Meter::new(self.registration.counters());
-            Session::new(request, Arc::clone(&self.policy), encoding, meter)
+            Session::new(
+                request,
+                Arc::clone(&self.policy),
+                encoding,
+                extensions,
+                meter,
+            )
         })
     }
 

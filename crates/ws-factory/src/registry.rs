@@ -114,8 +114,8 @@ impl EndpointRegistry {
         )
     }
 
-    /// As [`Self::register`], asynchronously; the endpoint may come with headers for the 101, or
-    /// not at all.
+    /// As [`Self::register`], asynchronously; the endpoint may come with headers for the 101 and
+    /// state for the session, or not at all.
     ///
     /// # Errors
     ///

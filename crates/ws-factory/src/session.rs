@@ -62,6 +62,7 @@ impl Session {
         request: RequestSnapshot,
         policy: Arc<Policy>,
         encoding: Encoding,
+        extensions: SessionExtensions,
         meter: Meter,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -71,7 +72,7 @@ impl Session {
             policy: Mutex::new(policy),
             ended: OnceLock::new(),
             round_trip: AtomicU64::new(0),
-            extensions: SessionExtensions::default(),
+            extensions,
             joined: Joined::default(),
             meter,
         }))
@@ -426,7 +427,8 @@ impl Session {
     }
 
     /// A place for the application's own state, by type: what a shared endpoint keeps of one
-    /// session. Costs nothing while empty.
+    /// session. Costs nothing while empty. What an endpoint factory knows is put there by
+    /// [`crate::Accept::with_session_extension`].
     #[must_use]
     pub fn extensions(&self) -> &SessionExtensions {
         &self.0.extensions

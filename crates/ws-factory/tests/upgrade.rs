@@ -17,8 +17,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 use ws_factory::{
-    CloseEvent, Endpoint, EventResult, Policy, Session, Text, Transport, UnwrapUpgraded,
-    WebSocketFactory,
+    Accept, CloseEvent, Endpoint, EventResult, Policy, Rejection, Session, SessionListener,
+    StatelessEndpoint, Text, Transport, UnwrapUpgraded, UpgradeRequest, WebSocketFactory,
 };
 
 #[path = "wire/serving.rs"]
@@ -90,6 +90,92 @@ async fn read<const BYTES: usize>(peer: &mut DuplexStream) -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     peer.read_exact(&mut bytes).await.unwrap();
     bytes
+}
+
+/// Writes down who a session is, in every event from the first, and before.
+#[derive(Default)]
+struct Knows(Mutex<Vec<String>>);
+
+/// What the endpoint factory found out.
+struct User(String);
+
+impl Knows {
+    fn note(&self, event: &str, session: &Session) {
+        let user = session.extensions().get::<User>();
+        let name = user.map_or_else(|| "nobody".to_owned(), |user| user.0.clone());
+        self.0.lock().unwrap().push(format!("{event} {name}"));
+    }
+}
+
+impl StatelessEndpoint for Knows {
+    async fn on_connect(&self, session: &Session) -> EventResult {
+        self.note("on_connect", session);
+        session.extensions().insert(User("renamed".to_owned()));
+        Ok(())
+    }
+
+    async fn on_close(&self, session: &Session, _: &CloseEvent) {
+        self.note("on_close", session);
+    }
+}
+
+struct Listens(Arc<Knows>);
+
+impl SessionListener for Listens {
+    fn opened(&self, session: &Session) {
+        self.0.note("opened", session);
+    }
+}
+
+/// What was known of a session whose request was for this path; at `/`, nobody is found out.
+async fn known_of(path: &str) -> Vec<String> {
+    let shared = Arc::new(Knows::default());
+    let endpoint = Arc::clone(&shared);
+    let make = move |request: UpgradeRequest| {
+        let endpoint = Arc::clone(&endpoint);
+        async move {
+            let accept = Accept::new(endpoint);
+            let accept = match request.uri().path() {
+                "/" => accept,
+                path => accept
+                    .with_session_extension(User("somebody".to_owned()))
+                    .with_session_extension(User(path.to_owned())),
+            };
+            Ok::<_, Rejection>(accept)
+        }
+    };
+    let factory = WebSocketFactory::builder()
+        .fallback_with(make)
+        .with_listener(Listens(Arc::clone(&shared)))
+        .build()
+        .unwrap();
+    let handshake = HANDSHAKE.replace("/chat", path);
+    let (peer, status) = connect(&factory, handshake.as_bytes()).await;
+    assert_eq!(status, 101);
+    drop(peer);
+    let over = async {
+        while factory.stats().open() + factory.stats().handshakes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), over).await.unwrap();
+    let noted = shared.0.lock().unwrap();
+    noted.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_endpoint_knows_what_its_factory_found_out_before_its_first_event() {
+    let somebody = known_of("/ada").await;
+    let nobody = known_of("/").await;
+
+    assert_eq!(
+        somebody,
+        ["opened /ada", "on_connect /ada", "on_close renamed"]
+    );
+    assert_eq!(
+        nobody,
+        ["opened nobody", "on_connect nobody", "on_close renamed"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
