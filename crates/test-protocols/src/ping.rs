@@ -1,9 +1,13 @@
 //! No protocol: Pings are answered, as everywhere, and nothing else is.
 
-use ws_handler::Endpoint;
+use ws_handler::{Endpoint, EventResult, Message, Session};
 
 /// Takes every message and says nothing.
 #[derive(Debug)]
 pub(crate) struct Ping;
 
-impl Endpoint for Ping {}
+impl Endpoint for Ping {
+    async fn on_message(&mut self, _session: &Session, _message: Message) -> EventResult {
+        Ok(())
+    }
+}

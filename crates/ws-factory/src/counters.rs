@@ -3,7 +3,7 @@
 use std::{
     sync::{
         PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     /// Held by a session that ends, together with others, and by who adds up alone: a session is
     /// either among those that live or among those that are over.
     endings: RwLock<()>,
+    /// Whether it has been told that messages come to nothing.
+    pub(crate) untaken: AtomicBool,
     #[cfg(feature = "metrics")]
     meters: crate::meters::Meters,
 }

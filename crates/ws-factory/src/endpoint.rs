@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use ws_core::{Frame, Message, Partial, Text};
 
-use crate::{BoxError, CloseEvent, MessageReader, Session, SessionError};
+use crate::{BoxError, CloseEvent, MessageReader, Session, SessionError, trace};
 
 /// What an event returns.
 ///
@@ -37,7 +37,8 @@ pub enum FrameAction {
 
 /// The application's side of one session.
 ///
-/// Every event has a default that does nothing. They are called one at a time, in this order:
+/// Every event has a default that does nothing; that a message came to nothing by it is told to
+/// `tracing` once ([the table](crate#seen-from-outside)), since mostly it is a mistake. They are called one at a time, in this order:
 /// `on_connect`; then any number of messages, frames, Pings and Pongs; `on_error` at most once;
 /// `on_close` exactly once, last. While an event is pending no further data frame is read; that is
 /// the back-pressure. Pings are answered and queued messages leave meanwhile.
@@ -70,16 +71,18 @@ pub enum FrameAction {
 /// }
 /// ```
 pub trait Endpoint: Send + 'static {
-    /// Whether every frame is shown to [`Self::on_frame`] first.
+    /// Whether every frame is shown to [`Self::on_frame`] first, which otherwise is never called.
     const FRAMES: bool = false;
 
     /// Whether messages are delivered in pieces, to [`Self::on_partial`] instead of
-    /// [`Self::on_message`].
+    /// [`Self::on_message`]. Otherwise `on_partial` is never called.
     const PARTIAL: bool = false;
 
     /// Whether messages are read as they arrive, by [`Self::on_stream`] instead of
-    /// [`Self::on_message`]. Goes with neither [`Self::FRAMES`] nor [`Self::PARTIAL`]: such an
-    /// endpoint does not compile where it is run.
+    /// [`Self::on_message`]. Otherwise `on_stream` is never called.
+    ///
+    /// Goes with neither [`Self::FRAMES`] nor [`Self::PARTIAL`]: such an endpoint does not compile
+    /// where it is run.
     ///
     /// ```compile_fail
     /// # use ws_factory::{Endpoint, Established, Role, Transport};
@@ -120,7 +123,8 @@ pub trait Endpoint: Send + 'static {
         session: &Session,
         text: Text,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, text);
+        trace::untaken::<Self>(session, "on_text", Self::FRAMES);
+        drop(text);
         ready(Ok(()))
     }
 
@@ -130,22 +134,24 @@ pub trait Endpoint: Send + 'static {
         session: &Session,
         data: Bytes,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, data);
+        trace::untaken::<Self>(session, "on_binary", Self::FRAMES);
+        drop(data);
         ready(Ok(()))
     }
 
-    /// A piece of a message arrived. Only where [`Self::PARTIAL`] is set. Pieces of a text end at a
-    /// character.
+    /// A piece of a message arrived; never called unless [`Self::PARTIAL`] is `true`. Pieces of a
+    /// text end at a character.
     fn on_partial(
         &mut self,
         session: &Session,
         part: Partial,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, part);
+        trace::untaken::<Self>(session, "on_partial", Self::FRAMES);
+        drop(part);
         ready(Ok(()))
     }
 
-    /// A message began; it is read from `message`. Only where [`Self::STREAM`] is set.
+    /// A message began, and is read from `message`; never called unless [`Self::STREAM`] is `true`.
     ///
     /// The event runs for as long as it likes to read: Pings are answered and queued messages
     /// leave meanwhile, while what it does not read stays with the peer. When it returns, the rest
@@ -181,11 +187,13 @@ pub trait Endpoint: Send + 'static {
         session: &Session,
         message: MessageReader,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, message);
+        trace::untaken::<Self>(session, "on_stream", Self::FRAMES);
+        drop(message);
         ready(Ok(()))
     }
 
-    /// A frame arrived, data or control, and broke no rule. Only where [`Self::FRAMES`] is set.
+    /// A frame arrived, data or control, and broke no rule; never called unless [`Self::FRAMES`] is
+    /// `true`.
     fn on_frame(
         &mut self,
         session: &Session,
@@ -291,7 +299,8 @@ pub trait StatelessEndpoint: Send + Sync + 'static {
 
     /// See [`Endpoint::on_text`].
     fn on_text(&self, session: &Session, text: Text) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, text);
+        trace::untaken::<Self>(session, "on_text", Self::FRAMES);
+        drop(text);
         ready(Ok(()))
     }
 
@@ -301,31 +310,34 @@ pub trait StatelessEndpoint: Send + Sync + 'static {
         session: &Session,
         data: Bytes,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, data);
+        trace::untaken::<Self>(session, "on_binary", Self::FRAMES);
+        drop(data);
         ready(Ok(()))
     }
 
-    /// See [`Endpoint::on_partial`].
+    /// See [`Endpoint::on_partial`]; never called unless [`Self::PARTIAL`] is `true`.
     fn on_partial(
         &self,
         session: &Session,
         part: Partial,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, part);
+        trace::untaken::<Self>(session, "on_partial", Self::FRAMES);
+        drop(part);
         ready(Ok(()))
     }
 
-    /// See [`Endpoint::on_stream`].
+    /// See [`Endpoint::on_stream`]; never called unless [`Self::STREAM`] is `true`.
     fn on_stream(
         &self,
         session: &Session,
         message: MessageReader,
     ) -> impl Future<Output = EventResult> + Send {
-        let _ = (session, message);
+        trace::untaken::<Self>(session, "on_stream", Self::FRAMES);
+        drop(message);
         ready(Ok(()))
     }
 
-    /// See [`Endpoint::on_frame`].
+    /// See [`Endpoint::on_frame`]; never called unless [`Self::FRAMES`] is `true`.
     fn on_frame(
         &self,
         session: &Session,

@@ -27,9 +27,16 @@
 //! |---|---|---|---|
 //! | session opened, session closed | debug | `ws_factory::session` | those of the span's end |
 //! | endpoint failed, endpoint panicked | error | `ws_factory::session` | `error` |
+//! | message dropped | warn | `ws_factory::session` | `endpoint`, the type; `event`, that it lacks |
 //! | handshake refused | info | `ws_factory::handshake` | `status`, `reason`: [`RefusalReason::as_str`] |
 //! | endpoint factory failed | warn | `ws_factory::handshake` | `status`, `error` |
 //! | no connection came of an accepted handshake | warn | `ws_factory::handshake` | `cause` |
+//!
+//! A message is dropped when it comes to an event that the endpoint leaves to its default: mostly it
+//! implements `on_stream`, `on_partial` or `on_frame` and not the constant ([`Endpoint::STREAM`],
+//! [`PARTIAL`](Endpoint::PARTIAL), [`FRAMES`](Endpoint::FRAMES)) without which that is never called.
+//! Told once for each factory, and once for all sessions without one, such as a client's. An endpoint
+//! that takes no messages on purpose says so by an `on_message` that does nothing.
 //!
 //! Peers choose how often those of the handshake happen: of each factory's, ten a second are told at
 //! their level, the rest at debug; `left_out` says how many since the last. None has a payload, a

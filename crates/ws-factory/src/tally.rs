@@ -7,7 +7,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use ws_core::{Event, Frame, OpCode};
@@ -158,6 +158,16 @@ impl Meter {
         if let Some(factory) = &self.factory {
             factory.dropped(messages);
         }
+    }
+
+    /// Whether no message has come to nothing before: in the factory, or in the process where there
+    /// is none.
+    pub(crate) fn is_first_untaken(&self) -> bool {
+        static WITHOUT_FACTORY: AtomicBool = AtomicBool::new(false);
+        let factory = self.factory.as_deref();
+        let told = factory.map_or(&WITHOUT_FACTORY, |factory| &factory.untaken);
+        // Mostly only read, so that nobody waits for the word.
+        !told.load(Ordering::Relaxed) && !told.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn read(&self) -> Traffic {

@@ -4,6 +4,7 @@
 //! secrets. A peer decides how often handshakes are refused, so those events are limited.
 
 use std::{
+    any::type_name,
     error::Error,
     future::Future,
     pin::Pin,
@@ -119,6 +120,28 @@ pub(crate) fn closed(span: &Span, event: &CloseEvent, lasted: Duration) {
             target: TARGET, code, initiator, clean, duration_ms, "session closed"
         );
     });
+}
+
+/// A message came to an event that the endpoint leaves to its default, which drops it. Told once of
+/// a factory, whatever its peers send: mostly the endpoint implements `on_stream`, `on_partial` or
+/// `on_frame` and not the constant without which that is never called, and nothing else tells.
+///
+/// The defaults alone call it, so it costs whoever takes messages nothing; apart, so that an endpoint
+/// for one kind of message has no room for it beside that.
+#[cold]
+#[inline(never)]
+pub(crate) fn untaken<E: ?Sized>(session: &Session, event: &'static str, frames: bool) {
+    // Who sees the frames has seen the message.
+    if !frames && session.meter().is_first_untaken() {
+        let endpoint = type_name::<E>();
+        tracing::warn!(
+            target: TARGET,
+            endpoint,
+            event,
+            "message dropped: the endpoint does not implement the event \
+             (on_stream, on_partial and on_frame need their constant)"
+        );
+    }
 }
 
 /// An event of the endpoint panicked behind the end of its session, where nothing follows from it.

@@ -18,6 +18,8 @@ mod statistics;
 
 mod spans;
 
+mod untaken;
+
 #[cfg(feature = "metrics")]
 mod exported;
 

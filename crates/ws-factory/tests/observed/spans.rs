@@ -51,7 +51,7 @@ fn spans() -> Vec<String> {
     heard(|heard| heard.spans.values().cloned().collect()).unwrap()
 }
 
-fn events() -> Vec<String> {
+pub(crate) fn events() -> Vec<String> {
     heard(|heard| heard.events.clone()).unwrap()
 }
 
