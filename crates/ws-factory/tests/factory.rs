@@ -108,17 +108,22 @@ async fn foreign_origin_is_403_unless_it_may_connect() {
 }
 
 #[tokio::test]
-async fn handshake_that_no_endpoint_serves_is_400() {
+async fn handshake_that_no_endpoint_serves_is_400_and_says_what_is_missing() {
     let factory = WebSocketFactory::builder()
         .endpoint("chat", |_| Quiet)
         .build()
         .unwrap();
 
     let none = answer(&factory, handshake()).await;
+    let empty = answer(&factory, with("sec-websocket-protocol", "")).await;
     let other = answer(&factory, with("sec-websocket-protocol", "other")).await;
 
-    assert_eq!(none.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(other.status(), StatusCode::BAD_REQUEST);
+    let missing = "Sec-WebSocket-Protocol: missing; a subprotocol must be offered here";
+    let unknown = "Sec-WebSocket-Protocol: names nothing that is served here";
+    for (answer, sentence) in [(none, missing), (empty, missing), (other, unknown)] {
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(answer.body(), sentence);
+    }
 }
 
 /// The client's order, then none.
