@@ -79,7 +79,7 @@ impl Acceptor for TestProtocols {
     ) -> Result<Option<Accepted>, Rejection> {
         let protocol = match subprotocol {
             Some(name) => Protocol::named(name),
-            None if request.subprotocols().is_empty() => Some(Protocol::at(request.uri().path())),
+            None if request.subprotocols().is_empty() => Some(Protocol::at(request.path())),
             None => Some(Protocol::Ping),
         };
         Ok(protocol.map(|protocol| self.endpoint(protocol)))

@@ -31,7 +31,7 @@ use crate::{
 ///         request: &UpgradeRequest,
 ///         subprotocol: Option<&str>,
 ///     ) -> Result<Option<Accepted>, Rejection> {
-///         if request.uri().path() != "/quiet" {
+///         if request.path() != "/quiet" {
 ///             return Err(Rejection::not_found("no such room"));
 ///         }
 ///         Ok(subprotocol.is_none().then(|| Accept::new(Quiet).into()))

@@ -32,7 +32,7 @@ use crate::{
 ///
 /// let (parts, ()) = request.into_parts();
 /// let request = UpgradeRequest::parse(parts)?;
-/// assert_eq!(request.uri().query(), Some("room=7"));
+/// assert_eq!((request.path(), request.query()), ("/chat", Some("room=7")));
 /// assert_eq!(request.subprotocols(), ["chat.v2", "chat"]);
 /// assert_eq!(request.cookie("sid"), Some("31d4"));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -83,6 +83,18 @@ impl UpgradeRequest {
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.0.parts.uri
+    }
+
+    /// The path, still percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.uri().path()
+    }
+
+    /// What follows the `?`, still percent-encoded.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.uri().query()
     }
 
     /// The version of HTTP.
@@ -156,6 +168,24 @@ impl UpgradeRequest {
         self.extensions().get()
     }
 
+    /// The address that connected to us, if the server said so.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.connection_info()?.peer()
+    }
+
+    /// Our address that it connected to, if the server said so.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.connection_info()?.local()
+    }
+
+    /// Whether the connection is encrypted, as far as the server said.
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.connection_info().is_some_and(ConnectionInfo::secure)
+    }
+
     /// What stood in the place of `{name}` in the path that this endpoint is mounted at.
     #[must_use]
     pub fn path_param(&self, name: &str) -> Option<&str> {
@@ -182,7 +212,7 @@ impl fmt::Debug for UpgradeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpgradeRequest")
             .field("host", &self.host())
-            .field("path", &self.uri().path())
+            .field("path", &self.path())
             .field("origin", &self.origin())
             .field("subprotocols", &self.subprotocols())
             .finish_non_exhaustive()
@@ -371,6 +401,8 @@ pub(crate) mod tests {
         assert_eq!(request.path_param("room"), Some("7"));
         assert_eq!(request.path_param("seat"), None);
         assert!(request.connection_info().unwrap().secure());
+        assert!(request.secure());
+        assert_eq!((request.peer(), request.local()), (None, None));
     }
 
     #[test]
@@ -378,6 +410,7 @@ pub(crate) mod tests {
         let request = parsed(handshake().uri("http://other.example:81/chat"));
 
         assert_eq!(request.host(), "other.example:81");
+        assert_eq!((request.path(), request.query()), ("/chat", None));
     }
 
     #[test]

@@ -155,6 +155,23 @@ impl RequestSnapshot {
         self.fields().version
     }
 
+    /// Whom the client wanted to reach, with a port if it is not the default one: the target's if it
+    /// is absolute, else the `Host` header's, if that was kept.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        let fields = self.fields();
+        match fields.target[..fields.path_at].split_once("://") {
+            Some((_scheme, host)) => Some(host),
+            None => self.header("host"),
+        }
+    }
+
+    /// The origin of the page that asked, if a browser did and the `Origin` header was kept.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
     /// The first kept header of that name, in any case; `None` also if it is not UTF-8.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -312,6 +329,7 @@ mod tests {
                 .uri("/chat/7?token=a?b")
                 .header("x-long", &long)
                 .header("cookie", "sid=31d4")
+                .header("origin", "https://example.com")
                 .header("x-bytes", HeaderValue::from_bytes(b"\xff").unwrap())
                 .extension(PathParams::from_iter([("room", "7"), ("seat", "ä")]))
                 .extension(info.with_secure(true)),
@@ -322,12 +340,14 @@ mod tests {
         assert_eq!(snapshot.method(), "GET");
         assert_eq!(snapshot.version(), Version::HTTP_11);
         assert_eq!(snapshot.uri(), "/chat/7?token=a?b");
+        assert_eq!(snapshot.host(), Some("example.com"));
+        assert_eq!(snapshot.origin(), Some("https://example.com"));
         assert_eq!(snapshot.path(), "/chat/7");
         assert_eq!(snapshot.query(), Some("token=a?b"));
         assert_eq!(snapshot.subprotocol(), Some("chat"));
         assert_eq!(snapshot.header("X-Long"), Some(long.as_str()));
         assert_eq!(snapshot.header("x-bytes"), None);
-        assert_eq!(snapshot.headers().count(), 4, "host and these three");
+        assert_eq!(snapshot.headers().count(), 5, "host and these four");
         assert_eq!(snapshot.cookie("sid"), Some("31d4"));
         assert_eq!(snapshot.path_param("seat"), Some("ä"));
         assert_eq!(snapshot.peer(), Some(peer));
@@ -336,20 +356,18 @@ mod tests {
     }
 
     #[test]
-    fn absolute_target_has_a_path_too() {
-        for (target, path, query) in [
-            ("http://example.com/a?b", "/a", Some("b")),
-            ("http://example.com", "/", None),
+    fn absolute_target_has_a_path_and_a_host_too() {
+        for (target, host, path, query) in [
+            ("http://a.example/a?b", "a.example", "/a", Some("b")),
+            ("http://a.example:81", "a.example:81", "/", None),
         ] {
             let request = parsed(handshake().uri(target));
 
             let snapshot = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::None);
 
-            assert_eq!(
-                (snapshot.path(), snapshot.query()),
-                (path, query),
-                "{target}"
-            );
+            assert_eq!(snapshot.host(), Some(host), "{target}");
+            assert_eq!((snapshot.path(), snapshot.query()), (path, query));
+            assert_eq!((request.path(), request.query()), (path, query));
         }
     }
 
@@ -367,6 +385,8 @@ mod tests {
 
         assert_eq!(names(&KeptHeaders::All), "host cookie");
         assert_eq!(names(&KeptHeaders::None), "");
+        let without = RequestSnapshot::of(request.parts(), None, &[], &KeptHeaders::None);
+        assert_eq!((without.host(), without.origin()), (None, None));
         let only = KeptHeaders::only([header::COOKIE, header::SEC_WEBSOCKET_KEY]);
         assert_eq!(names(&only), "cookie");
     }

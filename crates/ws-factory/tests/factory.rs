@@ -325,7 +325,7 @@ impl Acceptor for ByPath {
         subprotocol: Option<&str>,
     ) -> Result<Option<Accepted>, Rejection> {
         self.0.lock().unwrap().push(subprotocol.map(str::to_owned));
-        if request.uri().path() != "/chat" {
+        if request.path() != "/chat" {
             return Err(Rejection::not_found("no such room"));
         }
         Ok((subprotocol != Some("a")).then(|| Accept::new(Quiet).into()))

@@ -135,7 +135,7 @@ async fn known_of(path: &str) -> Vec<String> {
         let endpoint = Arc::clone(&endpoint);
         async move {
             let accept = Accept::new(endpoint);
-            let accept = match request.uri().path() {
+            let accept = match request.path() {
                 "/" => accept,
                 path => accept
                     .with_session_extension(User("somebody".to_owned()))
