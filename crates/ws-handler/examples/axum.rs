@@ -40,7 +40,6 @@ pub(crate) async fn serve(
 ) -> Result<(), BoxError> {
     let rooms = Topics::new(SlowMember::DropNewest);
     let chat = move |factory: WebSocketFactoryBuilder| {
-        let rooms = rooms.clone();
         factory.fallback(move |_request| Chat {
             rooms: rooms.clone(),
             membership: None,

@@ -5,49 +5,62 @@ use crate::{
     WebSocketFactoryBuilder, WebSocketHandler, mapping::PathMapping, routes::Mounted,
 };
 
-/// Something that configures a factory for a path (Jetty's `WebSocketServlet`).
+/// Something that configures a factory for a path (Jetty's `WebSocketServlet`): a type, or a closure.
+///
+/// What its endpoints need it hands on to whatever makes them, which clones it for each connection.
 ///
 /// ```
+/// use std::sync::Arc;
 /// use ws_handler::{
-///     Endpoint, EventResult, NotFound, Policy, Servlets, Session, Text, WebSocketFactoryBuilder,
+///     Endpoint, EventResult, NotFound, Policy, Servlets, Session, WebSocketFactoryBuilder,
 ///     WebSocketServlet,
 /// };
 ///
-/// struct Greet;
+/// struct Greet {
+///     greeting: Arc<str>,
+/// }
 ///
 /// impl Endpoint for Greet {
 ///     async fn on_connect(&mut self, session: &Session) -> EventResult {
 ///         let room = session.request().path_param("room").unwrap_or_default();
-///         session.send_text(format!("welcome to {room}")).await?;
+///         session.send_text(format!("{} {room}", self.greeting)).await?;
 ///         Ok(())
 ///     }
 /// }
 ///
-/// struct ChatServlet;
+/// struct ChatServlet {
+///     greeting: Arc<str>,
+/// }
 ///
 /// impl WebSocketServlet for ChatServlet {
-///     fn configure(&self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder {
+///     fn configure(self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder {
 ///         let policy = factory.policy().clone().with_max_text_bytes(4096);
-///         factory.with_policy(policy).fallback(|_request| Greet)
+///         factory
+///             .with_policy(policy)
+///             .fallback(move |_request| Greet { greeting: Arc::clone(&self.greeting) })
 ///     }
 /// }
 ///
 /// # fn main() -> Result<(), ws_handler::ServletError> {
+/// let greeting: Arc<str> = "hello in the".into();
+/// let lobby = move |factory: WebSocketFactoryBuilder| {
+///     factory.fallback(move |_request| Greet { greeting: Arc::clone(&greeting) })
+/// };
 /// let handler = Servlets::new()
-///     .mount("/chat/{room}", ChatServlet)?
-///     .mount_with("/lobby/*", ChatServlet, [("maxIdleTime", "30000")])?
+///     .mount("/chat/{room}", ChatServlet { greeting: "welcome to".into() })?
+///     .mount_with("/lobby/*", lobby, [("maxIdleTime", "30000")])?
 ///     .around(NotFound);
 /// # Ok(())
 /// # }
 /// ```
 pub trait WebSocketServlet {
     /// Registers endpoints and changes the policy, which is the server's with the servlet's init
-    /// parameters applied.
-    fn configure(&self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder;
+    /// parameters applied. Called once.
+    fn configure(self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder;
 }
 
-impl<F: Fn(WebSocketFactoryBuilder) -> WebSocketFactoryBuilder> WebSocketServlet for F {
-    fn configure(&self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder {
+impl<F: FnOnce(WebSocketFactoryBuilder) -> WebSocketFactoryBuilder> WebSocketServlet for F {
+    fn configure(self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder {
         self(factory)
     }
 }

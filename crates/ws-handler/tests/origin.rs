@@ -113,7 +113,7 @@ async fn same_origin_is_the_default_of_every_way_to_register() {
             .build()
             .unwrap();
         let registered = made.clone();
-        let servlet = move |builder| register(builder, registered.clone());
+        let servlet = move |builder| register(builder, registered);
         let servlets = Servlets::new().mount("/chat", servlet).unwrap();
         let handler = WebSocketHandler::new(factory.clone(), NotFound);
         let (handler, servlets) = (serve(handler).await, serve(servlets.around(NotFound)).await);

@@ -29,9 +29,8 @@ use talk::{hear, say};
 struct Named(&'static str);
 
 impl WebSocketServlet for Named {
-    fn configure(&self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder {
-        let name = self.0;
-        factory.fallback(move |_request| Greeting { name })
+    fn configure(self, factory: WebSocketFactoryBuilder) -> WebSocketFactoryBuilder {
+        factory.fallback(move |_request| Greeting { name: self.0 })
     }
 }
 

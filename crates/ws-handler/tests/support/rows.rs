@@ -36,7 +36,7 @@ pub(crate) type Row = (&'static str, Vec<u8>, Want);
 /// A server with an endpoint at `/chat` around a plain service.
 pub(crate) async fn start() -> (SocketAddr, Log) {
     let (make, log) = recorder();
-    let chat = move |factory: WebSocketFactoryBuilder| factory.fallback(make.clone());
+    let chat = move |factory: WebSocketFactoryBuilder| factory.fallback(make);
     let servlets = Servlets::new().mount("/chat", chat).expect("a pattern");
     (serve(servlets.around(plain())).await, log)
 }
