@@ -1,8 +1,9 @@
-//! What a peer can do wrong.
+//! What a peer can do wrong, and what it can do too much of.
 
 use crate::CloseCode;
 
-/// The peer broke RFC 6455; the connection fails (§7.1.7) with [`ProtocolError::close_code`].
+/// The peer broke RFC 6455, or passed a limit of ours, which has 1009 for a code; the connection fails
+/// (§7.1.7) with [`ProtocolError::close_code`].
 ///
 /// One variant per sentence of the RFC, in the order the code meets them. Its `Display` is the rule
 /// that was broken, fit for the reason of a Close.

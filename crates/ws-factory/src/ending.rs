@@ -108,8 +108,10 @@ impl CloseEvent {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The peer broke the protocol, or passed a limit.
-    #[error("peer broke the protocol: {0}")]
+    /// The peer broke the protocol; or it passed a limit, which is no fault by RFC 6455, but more
+    /// than our [`Policy`](crate::Policy) takes: then [`ProtocolError::close_code`] is 1009, and it
+    /// is `Policy::with_max_text_bytes`, `with_max_binary_bytes` or `with_max_frame_bytes` to raise.
+    #[error("{whose}: {0}", whose = whose(*.0))]
     Protocol(#[source] ProtocolError),
     /// The network: the stream ended, or failed, without a Close.
     #[error("connection lost")]
@@ -141,6 +143,14 @@ pub enum SessionError {
     /// The task or the runtime went away under the session.
     #[error("task dropped")]
     TaskDropped,
+}
+
+/// An operator has to know a rule that a peer broke from a limit that we set.
+fn whose(error: ProtocolError) -> &'static str {
+    match error.close_code() {
+        CloseCode::MESSAGE_TOO_BIG => "past a limit of our policy",
+        _ => "peer broke the protocol",
+    }
 }
 
 /// Why the driver stopped taking events.

@@ -66,7 +66,11 @@ async fn broken_rule_is_the_close_that_is_sent_and_told() {
 
         let (code, rule) = expected.split_once(' ').unwrap();
         assert_eq!(frames, [&format!("close {expected}"), "end"], "{row}");
-        let told = format!("peer broke the protocol: {rule}");
+        let whose = match code {
+            "1009" => "past a limit of our policy",
+            _ => "peer broke the protocol",
+        };
+        let told = format!("{whose}: {rule}");
         assert_eq!(
             log.lines(),
             [
@@ -89,7 +93,12 @@ async fn message_that_grows_past_its_limit_fails_with_1009() {
 
     let expected = "close 1009 message passes the limit of 10 bytes";
     assert_eq!(peer.rest().await, [expected, "end"]);
-    assert_eq!(session.closed().await.status(), 1009);
+    let event = session.closed().await;
+    assert_eq!(event.status(), 1009);
+    assert_eq!(
+        event.cause().unwrap().to_string(),
+        "past a limit of our policy: message passes the limit of 10 bytes"
+    );
 }
 
 #[tokio::test(start_paused = true)]
