@@ -79,7 +79,14 @@ pub async fn connect<E: Endpoint>(
         }
         Err(error) => {
             let (host, port) = (request.host(), request.port());
-            tracing::debug!(host, port, %error, "not connected");
+            match &error {
+                // Not the body: it may repeat what was asked for.
+                ConnectError::Refused(refusal) => {
+                    let status = refusal.status().as_u16();
+                    tracing::debug!(host, port, status, "refused");
+                }
+                error => tracing::debug!(host, port, %error, "not connected"),
+            }
             Err(error)
         }
     }
@@ -213,7 +220,9 @@ pub enum ConnectError {
     Http(#[source] hyper::Error),
 
     /// The server answered with another status than 101; a redirect is not followed.
-    #[error("refused with {}", .0.status())]
+    ///
+    /// Shown with the beginning of what it says: see [`Refusal`]'s `Display`.
+    #[error("refused with {0}")]
     Refused(Box<Refusal>),
 
     /// The server answered 101 but broke a rule of the handshake.

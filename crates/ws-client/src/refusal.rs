@@ -61,6 +61,22 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    /// The status and, unless it is markup, the beginning of the body, in one line and escaped: what
+    /// a server says cannot look like a line of a log, nor move a terminal's cursor.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        let words: Vec<_> = self.body.split_whitespace().collect();
+        let text = words.join(" ");
+        if text.is_empty() || text.starts_with('<') {
+            return Ok(());
+        }
+        let shown: String = text.chars().take(SHOWN_CHARS).collect();
+        let rest = if shown.len() < text.len() { "…" } else { "" };
+        write!(f, ": {shown:?}{rest}")
+    }
+}
+
 impl fmt::Debug for Refusal {
     /// Leaves out headers and body: they may hold cookies.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,3 +89,54 @@ impl fmt::Debug for Refusal {
 
 /// Enough for any sentence that says why, and for most pages.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Enough for a sentence that says why, in a line of a log.
+const SHOWN_CHARS: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn shown(body: &str) -> String {
+        let refusal = Refusal {
+            status: StatusCode::FORBIDDEN,
+            headers: HeaderMap::new(),
+            body: body.to_owned(),
+        };
+        refusal.to_string()
+    }
+
+    #[test]
+    fn reason_is_shown_with_the_status_and_markup_is_not() {
+        let rows = [
+            ("", "403 Forbidden"),
+            (" \r\n", "403 Forbidden"),
+            ("log in first\n", "403 Forbidden: \"log in first\""),
+            ("{\n  \"a\": 1\n}", r#"403 Forbidden: "{ \"a\": 1 }""#),
+            ("\n<!DOCTYPE html><title>no</title>", "403 Forbidden"),
+        ];
+
+        for (body, text) in rows {
+            assert_eq!(shown(body), text, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn shown_body_is_one_short_line_of_printable_characters() {
+        let hostile = "a\nWARN b\r\u{1b}[2J\u{202e}\u{0}\u{feff}\u{85}c";
+        let long = "\u{1b}".repeat(64 * 1024);
+
+        let text = shown(hostile);
+
+        assert_eq!(
+            text,
+            r#"403 Forbidden: "a WARN b \u{1b}[2J\u{202e}\0\u{feff} c""#
+        );
+        assert_eq!(
+            shown(&long),
+            format!("403 Forbidden: \"{}\"…", r"\u{1b}".repeat(160))
+        );
+    }
+}

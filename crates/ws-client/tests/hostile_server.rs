@@ -84,6 +84,11 @@ async fn refusal_has_status_headers_and_a_readable_body() {
         assert_eq!(refusal.status().to_string(), status);
         assert_eq!(refusal.headers()["x-why"], "7");
         assert_eq!(refusal.body(), "sorry");
+        let error = ConnectError::Refused(refusal);
+        assert_eq!(
+            error.to_string(),
+            format!("refused with {status}: \"sorry\"")
+        );
     }
 }
 
