@@ -100,6 +100,12 @@ impl Assembler {
         self.end_skipping(frame.fin);
     }
 
+    /// How long the message that is arriving is so far.
+    pub(crate) fn len(&self) -> u64 {
+        let message = self.0.as_ref().and_then(|arriving| arriving.message);
+        message.map_or(0, |message| message.len)
+    }
+
     /// How much has been put together of the message that is arriving.
     pub(crate) fn held(&self) -> usize {
         self.0.as_ref().map_or(0, |arriving| arriving.buffer.len())

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod direct;
+mod room;
 
 /// One WebSocket connection after its handshake, as a state machine.
 ///
@@ -436,16 +437,14 @@ impl Connection {
         if let Some(kind) = part.header.opcode.message_kind() {
             self.in_text = kind.opcode() == OpCode::Text;
         }
-        self.check_text(&part.payload, part.ends_message())?;
+        let fits = self.admit(&part)?;
+        let ends_message = part.ends_message() && fits == part.payload.len();
+        self.check_text(&part.payload[..fits], ends_message)?;
         if self.delivery.frames() {
-            let kind = match self.in_text {
-                true => MessageKind::Text,
-                false => MessageKind::Binary,
-            };
             // Without extensions nothing grows, and the parser has counted.
             let max_bytes = match self.extended.is_none() {
                 true => u64::MAX,
-                false => self.parser.limits().max_told_frame_bytes(kind),
+                false => self.parser.limits().max_told_frame_bytes(self.kind()),
             };
             let frame = self.frames.push(part, max_bytes)?;
             return Ok(frame.map(Event::Frame));

@@ -65,7 +65,8 @@ pub enum ProtocolError {
         max_bytes: u64,
     },
 
-    /// A message that passed the configured limit before its last frame (§10.4).
+    /// A message whose frames announce more than the configured limit, or that extensions make longer
+    /// than that (§10.4).
     #[error("message passes the limit of {max_bytes} bytes")]
     MessageTooBig {
         /// The limit in force.

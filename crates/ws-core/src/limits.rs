@@ -13,6 +13,11 @@ use crate::MessageKind;
 /// | `max_binary_bytes` | 64 KiB              | fails with 1009               |
 /// | `max_frame_bytes`  | the message's limit | fails with 1009 at the header |
 ///
+/// A message fails as soon as its frames announce more than it may have: what it says is not looked
+/// at, so text that is too long and not UTF-8 is too long. Where the connection has extensions only
+/// what leaves them counts, and such text fails by the rule that it breaks first. Where frames are
+/// told, a frame is put together and judged before it counts for its message.
+///
 /// ```
 /// let limits = ws_core::Limits::default().with_max_text_bytes(16 * 1024);
 /// assert_eq!(limits.max_text_bytes(), 16 * 1024);
