@@ -6,14 +6,18 @@
 
 use std::{
     future::Future,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    io::AsyncWrite,
+    time::{Instant, Sleep, sleep_until},
+};
 
-use crate::Policy;
+use crate::{Policy, Transport, flushing::Flushing};
 
 /// The deadlines of one session.
 #[derive(Debug)]
@@ -32,10 +36,12 @@ pub(crate) struct Clocks {
     armed: Option<Waiting>,
 }
 
-#[derive(Debug, Default, Eq, PartialEq)]
+#[derive(Debug, Default)]
 struct Timeouts {
     /// Since when the socket has taken nothing of what is being written.
     blocked_since: Option<Instant>,
+    /// The flush that waits, while it is no write that does.
+    flushing: Option<Flushing>,
     /// Since when the peer's Close is expected.
     closing_since: Option<Instant>,
     /// When the running event has to be over.
@@ -123,6 +129,10 @@ impl Clocks {
         let Some(timeouts) = &mut self.timeouts else {
             return;
         };
+        // It went behind what waits to be flushed.
+        if timeouts.flushing.is_some() {
+            return;
+        }
         timeouts.blocked_since = None;
         if timeouts.closing_since.is_some() {
             timeouts.closing_since = Some(Instant::now());
@@ -133,10 +143,52 @@ impl Clocks {
     /// The socket takes nothing.
     pub(crate) fn blocked(&mut self) {
         let timeouts = self.timeouts.get_or_insert_default();
-        if timeouts.blocked_since.is_none() {
+        let flushing = timeouts.flushing.take();
+        if timeouts.blocked_since.is_none() || flushing.is_some_and(|it| it.take_moved()) {
             timeouts.blocked_since = Some(Instant::now());
             self.rearm();
         }
+    }
+
+    /// Has the transport pass on what it may still hold. While that is pending, the socket has taken
+    /// something whenever it was woken for it.
+    pub(crate) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut Transport,
+    ) -> Poll<io::Result<()>> {
+        let timeouts = self.timeouts.as_ref();
+        if timeouts.is_none_or(|timeouts| timeouts.flushing.is_none()) {
+            let flushed = Pin::new(&mut *io).poll_flush(cx);
+            if flushed.is_ready() {
+                return flushed;
+            }
+        }
+        self.poll_flush_noting(cx, io)
+    }
+
+    #[cold]
+    fn poll_flush_noting(&mut self, cx: &Context<'_>, io: &mut Transport) -> Poll<io::Result<()>> {
+        let timeouts = self.timeouts.get_or_insert_default();
+        let begun = timeouts.flushing.take();
+        let moved = begun.as_ref().is_none_or(Flushing::take_moved);
+        let flushing = match begun {
+            Some(flushing) if flushing.is_for(cx) => flushing,
+            _ => Flushing::new(cx),
+        };
+        let flushed = flushing.poll(io);
+        if moved || flushed.is_ready() {
+            self.wrote();
+        }
+        if flushed.is_pending() {
+            let timeouts = self.timeouts.get_or_insert_default();
+            timeouts.flushing = Some(flushing);
+            if timeouts.blocked_since.is_none() {
+                timeouts.blocked_since = Some(Instant::now());
+                self.rearm();
+            }
+        }
+        flushed
     }
 
     /// Our Close is queued; the peer's is expected within the close timeout, counted from the last
@@ -163,7 +215,13 @@ impl Clocks {
     }
 
     fn forget_timeouts(&mut self) {
-        if self.timeouts.as_deref() == Some(&Timeouts::default()) {
+        let none = |timeouts: &Timeouts| {
+            timeouts.blocked_since.is_none()
+                && timeouts.flushing.is_none()
+                && timeouts.closing_since.is_none()
+                && timeouts.event_at.is_none()
+        };
+        if self.timeouts.as_deref().is_some_and(none) {
             self.timeouts = None;
         }
     }
@@ -309,6 +367,7 @@ impl Clocks {
             blocked_since,
             closing_since,
             event_at,
+            ..
         } = *self.timeouts.as_deref().unwrap_or(&none);
         if waiting == Waiting::LastEvent {
             return event_at.map(|at| (at, Alarm::Event));

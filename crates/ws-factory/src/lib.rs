@@ -143,6 +143,8 @@ mod stop;
 
 mod clocks;
 
+mod flushing;
+
 mod buffers;
 
 mod pieces;

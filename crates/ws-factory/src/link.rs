@@ -254,7 +254,7 @@ impl Link {
     /// Has the transport pass on what it may still hold.
     fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.unflushed {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            ready!(self.clocks.poll_flush(cx, &mut self.io))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))

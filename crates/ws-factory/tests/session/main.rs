@@ -33,6 +33,8 @@ mod splitting;
 
 mod buffering;
 
+mod flushing;
+
 mod flooding;
 
 mod unread;
