@@ -27,8 +27,6 @@ pub(crate) struct Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     peer: Option<PeerNetwork>,
-    /// Whether its connection is yet to come.
-    shaking: bool,
 }
 
 /// Who counts as one peer: an IPv4 address, or the first 64 bits of an IPv6 address. A host with
@@ -69,25 +67,19 @@ impl Places {
             self.handshakes.fetch_sub(1, Ordering::SeqCst);
             RefusalReason::Sessions
         } else {
-            return Ok(Place {
-                peer,
-                shaking: true,
-            });
+            return Ok(Place { peer });
         };
         self.give_back_of_peer(peer);
         Err(refused)
     }
 
-    /// The connection is up: the handshake is over, the session goes on.
-    pub(crate) fn connected(&self, place: &mut Place) {
-        if std::mem::take(&mut place.shaking) {
-            self.handshakes.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// The handshake of a place is over. To be called once for each.
+    pub(crate) fn shaken(&self) {
+        self.handshakes.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Gives everything back. To be called once for a place.
+    /// Gives everything back of a place whose handshake is over. To be called once for each.
     pub(crate) fn give_back(&self, place: &mut Place) {
-        self.connected(place);
         self.give_back_of_peer(place.peer.take());
         self.sessions.fetch_sub(1, Ordering::SeqCst);
     }
@@ -183,13 +175,14 @@ mod tests {
         let policy = Policy::default().with_max_sessions_per_peer(Some(2));
         let mut first = places.take(&policy, Some(PEER)).unwrap();
         let mut second = places.take(&policy, Some(PEER)).unwrap();
-        places.connected(&mut first);
+        places.shaken();
         assert_eq!(
             (places.taken(), places.handshakes(), places.peers()),
             (2, 1, 1)
         );
 
         places.give_back(&mut first);
+        places.shaken();
         places.give_back(&mut second);
 
         assert_eq!(

@@ -16,8 +16,8 @@ use http::{Request, Response, StatusCode, request::Parts};
 use ws_core::ExtensionStack;
 
 use crate::{
-    Accepted, Acceptor, ExtensionOffer, FactoryStats, Policy, RefusalReason, Rejection, Session,
-    SessionId, ShutdownReport, UpgradeRequest, WebSocketFactoryBuilder,
+    Accepted, Acceptor, ConnectionGuard, ExtensionOffer, FactoryStats, Policy, RefusalReason,
+    Rejection, Session, SessionId, ShutdownReport, UpgradeRequest, WebSocketFactoryBuilder,
     extensions::ExtensionRegistry,
     launch::Launch,
     negotiation::{Candidate, OriginChecked},
@@ -115,8 +115,10 @@ impl WebSocketFactory {
             return None;
         }
         let upgrade = PendingUpgrade::take(request);
+        // Not the acceptor's to keep.
+        let guard = request.extensions_mut().remove();
         let parts = take_head(request);
-        match self.answer(parts, upgrade).await {
+        match self.answer(parts, upgrade, guard).await {
             Ok(response) => Some(response),
             Err(rejection) => {
                 self.0.sessions.refused(&rejection);
@@ -130,6 +132,7 @@ impl WebSocketFactory {
         &self,
         parts: Parts,
         upgrade: PendingUpgrade,
+        guard: Option<ConnectionGuard>,
     ) -> Result<Response<String>, Rejection> {
         let Inner {
             policy, sessions, ..
@@ -138,7 +141,7 @@ impl WebSocketFactory {
             let reason = RefusalReason::of_head(rejection.status());
             rejection.because(reason)
         })?;
-        let registration = sessions.admit(policy, &request)?;
+        let registration = sessions.admit(policy, &request, guard)?;
         let Choice {
             accepted,
             candidate,

@@ -123,6 +123,9 @@ pub use factory::WebSocketFactory;
 mod upgrade;
 pub use upgrade::UnwrapUpgraded;
 
+mod connection_guard;
+pub use connection_guard::ConnectionGuard;
+
 mod socket;
 mod transport;
 pub use transport::{Io, Transport};

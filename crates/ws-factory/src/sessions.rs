@@ -18,8 +18,8 @@ use tracing::Span;
 use ws_core::{CloseCode, CloseStatus};
 
 use crate::{
-    CloseEvent, ConnectionInfo, Initiator, Policy, RefusalReason, Rejection, RoutePattern, Session,
-    SessionError, SessionId, UpgradeRequest,
+    CloseEvent, ConnectionGuard, ConnectionInfo, Initiator, Policy, RefusalReason, Rejection,
+    RoutePattern, Session, SessionError, SessionId, UpgradeRequest,
     admission::{Place, Places},
     counters::Counters,
     listener::Listeners,
@@ -110,6 +110,7 @@ impl Sessions {
         self: &Arc<Self>,
         policy: &Policy,
         request: &UpgradeRequest,
+        guard: Option<ConnectionGuard>,
     ) -> Result<Registration, Rejection> {
         self.check_going_on()?;
         let info = request.connection_info();
@@ -119,6 +120,7 @@ impl Sessions {
             admitted: Some(Admitted {
                 sessions: Arc::clone(self),
                 place,
+                _guard: guard,
             }),
             stage: Stage::Handshake(request.extensions().get().cloned()),
         };
@@ -253,6 +255,8 @@ enum Stage {
 struct Admitted {
     sessions: Arc<Sessions>,
     place: Place,
+    /// Of the connection, where its server counts those.
+    _guard: Option<ConnectionGuard>,
 }
 
 #[derive(Debug)]
@@ -291,8 +295,8 @@ impl Registration {
         });
         let span = shared.as_deref().unwrap_or(&NO_SPAN);
         trace::opened(span);
-        if let Some(Admitted { sessions, place }) = &mut self.admitted {
-            sessions.places.connected(place);
+        if let Some(sessions) = self.sessions() {
+            sessions.places.shaken();
             sessions.counters.opened();
             sessions.live.insert(session.id(), session.clone());
             span.in_scope(|| sessions.listeners.opened(session));
@@ -376,6 +380,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        let shaking = matches!(self.stage, Stage::Handshake(_));
         // Only where the task was dropped under the session: otherwise it has been retired.
         self.retire(CloseEvent {
             status: CloseStatus::ABNORMAL,
@@ -384,9 +389,27 @@ impl Drop for Registration {
             clean: false,
             cause: Some(Arc::new(SessionError::TaskDropped)),
         });
-        if let Some(Admitted { sessions, place }) = &mut self.admitted {
+        if let Some(Admitted {
+            sessions, place, ..
+        }) = &mut self.admitted
+        {
+            if shaking {
+                sessions.places.shaken();
+            }
             sessions.places.give_back(place);
             sessions.changed.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is in every session's task, whose size goes in steps.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn registration_takes_64_bytes() {
+        assert_eq!(size_of::<Registration>(), 64);
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, Version, header::UPGRADE};
 use hyper::{body::Incoming, service::Service, upgrade::Upgraded};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -29,7 +29,7 @@ use tokio::{
 use ws_factory::{Transport, UnwrapUpgraded};
 
 use crate::{
-    ConnectionInfo, HandlerBody, HandlerFuture, InnerService, WebSocketHandler,
+    ConnectionGuard, ConnectionInfo, HandlerBody, HandlerFuture, InnerService, WebSocketHandler,
     exchanges::{Answering, Exchange, Exchanges, Pieces},
     http_socket::HttpSocket,
     server_settings::{
@@ -42,6 +42,8 @@ pub(crate) struct HttpConnection<S> {
     pub(crate) handler: Arc<WebSocketHandler<S>>,
     pub(crate) info: ConnectionInfo,
     pub(crate) deadlines: Deadlines,
+    /// Its place among the server's connections, where those are limited.
+    pub(crate) guard: Option<ConnectionGuard>,
     /// Changes when the server stops.
     pub(crate) stopping: watch::Receiver<()>,
 }
@@ -55,13 +57,15 @@ impl<S: InnerService> HttpConnection<S> {
             handler,
             info,
             deadlines,
+            guard,
             mut stopping,
         } = self;
-        let socket = HttpSocket::new(stream, deadlines.write);
+        let socket = HttpSocket::new(stream, deadlines.write, guard.clone());
         let watched = Arc::new(Watched::new(deadlines));
         let service = Watching {
             handler,
             info,
+            guard,
             watched: Arc::clone(&watched),
         };
         let builder = builder(deadlines);
@@ -180,6 +184,7 @@ impl Watched {
 struct Watching<S> {
     handler: Arc<WebSocketHandler<S>>,
     info: ConnectionInfo,
+    guard: Option<ConnectionGuard>,
     watched: Arc<Watched>,
 }
 
@@ -190,7 +195,15 @@ impl<S: InnerService> Service<Request<Incoming>> for Watching<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let exchange = self.watched.requested(&request);
+        // Of HTTP/2 a session is a stream, and its connection stays ours.
+        let guard = match request.headers().contains_key(UPGRADE) {
+            true => self.guard.clone(),
+            false => None,
+        };
         let extensions = request.extensions_mut();
+        if let Some(guard) = guard {
+            extensions.insert(guard);
+        }
         extensions.insert(self.info);
         extensions.insert(UnwrapUpgraded::new(unwrap));
         Answering {
@@ -246,6 +259,7 @@ pub(crate) mod tests {
             handler: Arc::new(WebSocketHandler::new(factory, pages)),
             info: ConnectionInfo::new(),
             deadlines: Deadlines::default(),
+            guard: None,
             stopping,
         };
         (far, tokio::spawn(connection.serve(near)), stop)
@@ -352,7 +366,7 @@ pub(crate) mod tests {
                 .body(Full::new(Bytes::new()));
             std::future::ready(Ok::<_, Infallible>(response.unwrap()))
         });
-        let socket = HttpSocket::new(accepted, Duration::from_secs(60));
+        let socket = HttpSocket::new(accepted, Duration::from_secs(60), None);
         let builder = builder(Deadlines::default());
 
         client

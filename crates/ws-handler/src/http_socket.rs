@@ -16,6 +16,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use crate::ConnectionGuard;
+
 /// A stream whose writes fail with [`io::ErrorKind::TimedOut`] when the peer has taken nothing for
 /// the write deadline.
 #[derive(Debug)]
@@ -24,14 +26,17 @@ pub(crate) struct HttpSocket<I> {
     deadline: Duration,
     /// What the stream does not take is given up then. Boxed, since most connections never need it.
     giving_up: Option<Pin<Box<Sleep>>>,
+    /// Dropped after the stream.
+    _guard: Option<ConnectionGuard>,
 }
 
 impl<I> HttpSocket<I> {
-    pub(crate) const fn new(io: I, deadline: Duration) -> Self {
+    pub(crate) const fn new(io: I, deadline: Duration, guard: Option<ConnectionGuard>) -> Self {
         Self {
             io,
             deadline,
             giving_up: None,
+            _guard: guard,
         }
     }
 

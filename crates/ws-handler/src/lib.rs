@@ -83,6 +83,8 @@ pub use inner_service::InnerService;
 
 mod server_settings;
 
+mod connection_limit;
+
 mod server;
 pub use server::Server;
 

@@ -31,7 +31,8 @@ use tokio::{
 };
 
 use crate::{
-    InnerService, Routes, Server, ShutdownReport, WebSocketHandler, server_settings::Deadlines,
+    InnerService, Routes, Server, ShutdownReport, WebSocketHandler,
+    connection_limit::ConnectionLimit, server_settings::Deadlines,
 };
 
 /// A [`Server`] on several threads, each of which accepts, and runs what it accepted, alone.
@@ -71,6 +72,7 @@ pub struct PerCore {
     listeners: Vec<StdListener>,
     local: SocketAddr,
     deadlines: Deadlines,
+    connections: ConnectionLimit,
 }
 
 impl PerCore {
@@ -93,6 +95,7 @@ impl PerCore {
                         listeners,
                         local,
                         deadlines: Deadlines::default(),
+                        connections: ConnectionLimit::default(),
                     });
                 }
                 Err(error) => refused = error,
@@ -137,6 +140,12 @@ impl PerCore {
         self
     }
 
+    /// As [`Server::with_max_connections`], of all threads together. Default: `None`.
+    pub fn with_max_connections(mut self, most: Option<usize>) -> Self {
+        self.connections = ConnectionLimit::new(most);
+        self
+    }
+
     /// Starts the threads, which accept and serve until `shutdown` resolves; then closes every
     /// session with 1001, lets requests finish, and returns how the sessions ended when all
     /// threads have, too.
@@ -170,7 +179,9 @@ impl PerCore {
         let mut started = Ok(());
         for listener in self.listeners {
             let handler = Arc::clone(&handler);
-            started = threads.start(move |phase| serve_here(listener, deadlines, handler, phase));
+            let limit = self.connections.clone();
+            let serve = move |phase| serve_here(listener, deadlines, limit, handler, phase);
+            started = threads.start(serve);
             if started.is_err() {
                 break;
             }
@@ -245,6 +256,7 @@ fn share_port(_socket: &TcpSocket) -> io::Result<()> {
 fn serve_here<S: InnerService>(
     listener: StdListener,
     deadlines: Deadlines,
+    limit: ConnectionLimit,
     handler: Arc<WebSocketHandler<S>>,
     phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
@@ -253,7 +265,9 @@ fn serve_here<S: InnerService>(
         .build()?;
     let served = runtime.block_on(async {
         let server = Server::from_listener(TcpListener::from_std(listener)?)?;
-        let server = server.with_deadlines(deadlines);
+        let server = server
+            .with_deadlines(deadlines)
+            .with_connection_limit(limit);
         let serving = async {
             let stop = reached(phase.clone(), Phase::Stopping);
             let requests = server.accept_until(handler, stop).await;

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     ConnectionInfo, InnerService, ShutdownReport, WebSocketHandler,
-    http_connection::HttpConnection, server_settings::Deadlines,
+    connection_limit::ConnectionLimit, http_connection::HttpConnection, server_settings::Deadlines,
 };
 
 /// Serves a [`WebSocketHandler`] on a TCP port.
@@ -27,8 +27,9 @@ use crate::{
 /// | `http2_idle_timeout` | 60 s in which an HTTP/2 client asks and takes nothing | GOAWAY, connection closed |
 /// | `http2_ping_interval` | 30 s of silence on HTTP/2, then 20 s for the answer to a Ping | connection closed |
 /// | `shutdown_deadline` | 10 s | what is left is cut |
+/// | `max_connections` | as many as the process may have files | nobody is accepted until one ends |
 ///
-/// They concern HTTP alone: once a connection has become a session, it is the session's
+/// The deadlines concern HTTP alone: once a connection has become a session, it is the session's
 /// [`crate::Policy`] that counts. A connection that the inner service has upgraded by itself keeps the
 /// write deadline.
 ///
@@ -66,6 +67,7 @@ pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
     deadlines: Deadlines,
+    connections: ConnectionLimit,
 }
 
 impl Server {
@@ -88,6 +90,7 @@ impl Server {
             local: listener.local_addr()?,
             listener,
             deadlines: Deadlines::default(),
+            connections: ConnectionLimit::default(),
         })
     }
 
@@ -143,6 +146,31 @@ impl Server {
         self
     }
 
+    /// How many connections there may be at a time; until one of them ends nobody else is accepted,
+    /// and waits where the operating system keeps those that are to be accepted (1,024 of them, in
+    /// each thread's listener; beyond that it refuses or ignores them). Default: `None`, as many as
+    /// the process may have open files, which it survives: how many that should be is set there
+    /// (`ulimit -n`), and no other number suits every machine. `Some(0)` accepts nobody.
+    ///
+    /// All connections count, from their accept to when we have closed the socket: those that say
+    /// nothing yet, those that wait for their next request, those that are answered, and those that
+    /// have become sessions or were upgraded by the inner service. An HTTP/2 connection is one,
+    /// however many requests it has. A client that vanishes without a word counts until a deadline
+    /// of ours notices.
+    ///
+    /// So sessions alone can take all the places, and then no request is answered either, not even
+    /// one that asks how the server is. [`crate::Policy::with_max_sessions`] refuses handshakes with
+    /// a 503 instead: set lower, it leaves places for requests.
+    pub fn with_max_connections(mut self, most: Option<usize>) -> Self {
+        self.connections = ConnectionLimit::new(most);
+        self
+    }
+
+    pub(crate) fn with_connection_limit(mut self, connections: ConnectionLimit) -> Self {
+        self.connections = connections;
+        self
+    }
+
     pub(crate) const fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.deadlines = deadlines;
         self
@@ -183,6 +211,7 @@ impl Server {
             listener,
             local,
             deadlines,
+            connections: limit,
         } = self;
         let (stopping, _) = watch::channel(());
         let mut connections = JoinSet::new();
@@ -192,10 +221,10 @@ impl Server {
                 biased;
                 () = &mut stop => break,
                 Some(_ended) = connections.join_next() => continue,
-                accepted = listener.accept() => accepted,
+                accepted = limit.accept(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, guard)) => {
                     let info = ConnectionInfo::new().with_peer(peer).with_local(local);
                     // Frames are written when they are ready; waiting for more would only delay
                     // them. A socket that refuses is about to fail anyway.
@@ -204,6 +233,7 @@ impl Server {
                         handler: Arc::clone(&handler),
                         info: info_of(&stream, info),
                         deadlines,
+                        guard,
                         stopping: stopping.subscribe(),
                     };
                     connections.spawn(connection.serve(stream));
