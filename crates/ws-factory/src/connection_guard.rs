@@ -7,7 +7,8 @@ use std::{any::Any, fmt, sync::Arc};
 ///
 /// Once the connection is a session it is out of the server's hands; this then stays with the
 /// session, and is dropped after its socket. Where the handshake is refused it is dropped with that, so
-/// the server holds another clone for as long as HTTP has the connection.
+/// the server holds another clone for as long as HTTP has the connection. Over HTTP/2 a session has one
+/// stream of a connection, and this is dropped after that.
 ///
 /// ```
 /// use ws_factory::ConnectionGuard;

@@ -81,13 +81,15 @@ impl WebSocketFactory {
         }))
     }
 
-    /// Whether a request asks for a WebSocket: its `Upgrade` lists `websocket`.
+    /// Whether a request asks for a WebSocket: its `Upgrade` lists `websocket`, or it is an extended
+    /// CONNECT of HTTP/2 whose `:protocol` is that (RFC 8441 §4).
     #[must_use]
     pub fn is_upgrade<B>(&self, request: &Request<B>) -> bool {
         UpgradeRequest::is_upgrade(request)
     }
 
-    /// Answers a request that asks for a WebSocket: with a 101 and a session, or with a refusal.
+    /// Answers a request that asks for a WebSocket: with a 101 (over HTTP/2 200) and a session, or
+    /// with a refusal.
     ///
     /// `None` for any other request, which is left as it was. Return the response as it is: the
     /// session begins once it has been written, on a task of its own.
@@ -138,7 +140,7 @@ impl WebSocketFactory {
             policy, sessions, ..
         } = &*self.0;
         let request = UpgradeRequest::parse(parts).map_err(|rejection| {
-            let reason = RefusalReason::of_head(rejection.status());
+            let reason = RefusalReason::of_head(&rejection);
             rejection.because(reason)
         })?;
         let registration = sessions.admit(policy, &request, guard)?;

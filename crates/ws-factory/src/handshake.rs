@@ -1,4 +1,4 @@
-//! Is this request a WebSocket handshake, and is it a whole one (RFC 6455 §4.2.1)?
+//! Is this request a WebSocket handshake, and is it a whole one (RFC 6455 §4.2.1, RFC 8441 §5)?
 //!
 //! Parsed, not validated: each step returns a type that could not exist had the step failed, so
 //! the next step has nothing left to check.
@@ -18,20 +18,34 @@ use http::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::{ExtensionOffer, Rejection, headers, origin::HostPort};
+use crate::{ExtensionOffer, Rejection, headers, origin::HostPort, upgrade::connect_protocol};
 
 /// Whether `request` asks for a WebSocket: its `Upgrade` list, which may name others too
-/// (RFC 9110 §7.8), contains `websocket`.
+/// (RFC 9110 §7.8), contains `websocket`; over HTTP/2, it is a CONNECT whose `:protocol` is that.
 pub(crate) fn asks_for_websocket<B>(request: &Request<B>) -> bool {
-    // HTTP/2 has no Upgrade (RFC 9113 §8.6); whoever sends one asks for something else.
-    request.version() <= Version::HTTP_11
-        && headers::list_contains(request.headers(), &header::UPGRADE, "websocket")
+    match request.version() {
+        // It has no Upgrade (RFC 9113 §8.6); whoever sends one asks for something else.
+        Version::HTTP_2 => {
+            request.method() == Method::CONNECT
+                && connect_protocol(request.extensions()).is_some_and(is_websocket)
+        }
+        version => {
+            version <= Version::HTTP_11
+                && headers::list_contains(request.headers(), &header::UPGRADE, "websocket")
+        }
+    }
+}
+
+/// RFC 8441 §5: the value is that of `Upgrade`, which has no case.
+fn is_websocket(protocol: &str) -> bool {
+    protocol.eq_ignore_ascii_case("websocket")
 }
 
 /// What the head of a valid handshake says beyond being one; only [`Handshake::parse`] makes one.
 #[derive(Debug)]
 pub(crate) struct Handshake {
-    pub(crate) key: Key,
+    /// What the answer has to prove that we read; HTTP/2 frames its streams, and needs no proof.
+    pub(crate) key: Option<Key>,
     /// In the client's order, each once.
     pub(crate) subprotocols: Vec<String>,
     /// In the client's order; several of one name are alternatives.
@@ -46,28 +60,18 @@ impl Handshake {
     ///
     /// A [`Rejection`] whose text begins with the header at fault.
     pub(crate) fn parse(parts: &Parts) -> Result<Self, Rejection> {
-        if parts.version != Version::HTTP_11 {
-            return Err(Rejection::bad_request(
-                "HTTP/1.1 is required for an upgrade",
-            ));
-        }
-        if parts.method != Method::GET {
-            let allow = HeaderValue::from_static("GET");
-            return Err(Rejection::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "a WebSocket begins with GET",
-            )
-            .with_header(header::ALLOW, allow));
-        }
-        check_no_body(&parts.headers)?;
-        check_host(parts)?;
-        check_upgrade(&parts.headers)?;
-        check_version(&parts.headers)?;
-        let key = once(&parts.headers, &header::SEC_WEBSOCKET_KEY)?
-            .and_then(|value| Key::parse(value.as_bytes()))
-            .ok_or_else(|| {
-                Rejection::bad_request("Sec-WebSocket-Key: must be 16 bytes in base64")
-            })?;
+        let key = match parts.version {
+            Version::HTTP_11 => Some(check_upgrade_request(parts)?),
+            Version::HTTP_2 => {
+                check_connect_request(parts)?;
+                None
+            }
+            _ => {
+                return Err(Rejection::bad_request(
+                    "HTTP/1.1 is required for an upgrade",
+                ));
+            }
+        };
         check_origin_is_readable(&parts.headers)?;
         let subprotocols = parse_subprotocols(&parts.headers)?;
         // §9.1: a list that is none fails the handshake; one of unknown extensions does not.
@@ -79,6 +83,53 @@ impl Handshake {
             extensions,
         })
     }
+}
+
+/// What makes a GET of HTTP/1.1 a handshake.
+fn check_upgrade_request(parts: &Parts) -> Result<Key, Rejection> {
+    if parts.method != Method::GET {
+        let allow = HeaderValue::from_static("GET");
+        return Err(Rejection::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "a WebSocket begins with GET",
+        )
+        .with_header(header::ALLOW, allow));
+    }
+    check_no_body(&parts.headers)?;
+    check_host(parts)?;
+    check_upgrade(&parts.headers)?;
+    if !is_version_13(&parts.headers) {
+        return Err(upgrade_required(WRONG_VERSION));
+    }
+    once(&parts.headers, &header::SEC_WEBSOCKET_KEY)?
+        .and_then(|value| Key::parse(value.as_bytes()))
+        .ok_or_else(|| Rejection::bad_request("Sec-WebSocket-Key: must be 16 bytes in base64"))
+}
+
+/// What makes a CONNECT of HTTP/2 a handshake (RFC 8441 §5). What HTTP/2 itself refuses, such as
+/// `Upgrade`, never comes here.
+fn check_connect_request(parts: &Parts) -> Result<(), Rejection> {
+    match connect_protocol(&parts.extensions) {
+        Some(protocol) if parts.method == Method::CONNECT => {
+            if !is_websocket(protocol) {
+                return Err(Rejection::other_protocol());
+            }
+        }
+        _ => {
+            return Err(Rejection::bad_request(
+                "over HTTP/2 a WebSocket begins with CONNECT and the `:protocol` websocket",
+            ));
+        }
+    }
+    if has_length(&parts.headers) {
+        return Err(Rejection::bad_request(NO_BODY));
+    }
+    check_authority(parts)?;
+    if !is_version_13(&parts.headers) {
+        // 426 has to name a protocol to upgrade to, in a header that HTTP/2 does not have.
+        return Err(with_version_13(Rejection::bad_request(WRONG_VERSION)));
+    }
+    Ok(())
 }
 
 /// A `Sec-WebSocket-Key`: base64 of exactly 16 bytes, kept as it was sent.
@@ -107,18 +158,21 @@ impl Key {
 fn check_no_body(headers: &HeaderMap) -> Result<(), Rejection> {
     let fault = if headers.contains_key(header::TRANSFER_ENCODING) {
         "Transfer-Encoding: an upgrade has no body"
-    } else if headers
-        .get_all(header::CONTENT_LENGTH)
-        .iter()
-        .any(|length| length != "0")
-    {
-        "Content-Length: an upgrade has no body"
+    } else if has_length(headers) {
+        NO_BODY
     } else {
         return Ok(());
     };
     Err(Rejection::bad_request(fault)
         .with_header(header::CONNECTION, HeaderValue::from_static("close")))
 }
+
+fn has_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    lengths.any(|length| length != "0")
+}
+
+const NO_BODY: &str = "Content-Length: an upgrade has no body";
 
 /// RFC 9112 §3.2: one valid `Host`, also when the target is absolute and takes its place.
 fn check_host(parts: &Parts) -> Result<(), Rejection> {
@@ -148,23 +202,55 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// §4.4: another version is told which one we speak.
-fn check_version(headers: &HeaderMap) -> Result<(), Rejection> {
-    match headers::single(headers, &header::SEC_WEBSOCKET_VERSION) {
-        Ok(Some(version)) if version == "13" => Ok(()),
-        _ => Err(upgrade_required("Sec-WebSocket-Version: must be 13")),
+/// RFC 9113 §8.3.1: `:authority` names the host; a `Host` beside it must not name another, and takes
+/// its place where a proxy has left it.
+fn check_authority(parts: &Parts) -> Result<(), Rejection> {
+    let host = once(&parts.headers, &header::HOST)?;
+    let host = match host.map(|host| headers::text(host.as_bytes()).and_then(HostPort::parse)) {
+        Some(None) => return Err(Rejection::bad_request("Host: must be a host and a port")),
+        Some(host) => host,
+        None => None,
+    };
+    let Some(authority) = parts.uri.authority() else {
+        return match host {
+            Some(_) => Ok(()),
+            None => Err(Rejection::bad_request(":authority: is missing")),
+        };
+    };
+    let Some(authority) = HostPort::parse(authority.as_str()) else {
+        return Err(Rejection::bad_request(
+            ":authority: must be a host and a port",
+        ));
+    };
+    match host {
+        Some(host) if !host.is_same(authority, parts.uri.scheme_str()) => Err(
+            Rejection::bad_request("Host: is not the host of `:authority`"),
+        ),
+        _ => Ok(()),
     }
 }
 
+/// §4.4: another version is told which one we speak.
+fn is_version_13(headers: &HeaderMap) -> bool {
+    let version = headers::single(headers, &header::SEC_WEBSOCKET_VERSION);
+    matches!(version, Ok(Some(version)) if version == "13")
+}
+
+const WRONG_VERSION: &str = "Sec-WebSocket-Version: must be 13";
+
 /// 426, which must say what to upgrade to (RFC 9110 §15.5.22).
 fn upgrade_required(body: &str) -> Rejection {
-    Rejection::new(StatusCode::UPGRADE_REQUIRED, body)
+    let rejection = Rejection::new(StatusCode::UPGRADE_REQUIRED, body)
         .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
-        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-        .with_header(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        )
+        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"));
+    with_version_13(rejection)
+}
+
+fn with_version_13(rejection: Rejection) -> Rejection {
+    rejection.with_header(
+        header::SEC_WEBSOCKET_VERSION,
+        HeaderValue::from_static("13"),
+    )
 }
 
 /// An origin that is not text must not pass for an absent one, which is trusted.

@@ -126,6 +126,8 @@ pub use upgrade::UnwrapUpgraded;
 mod connection_guard;
 pub use connection_guard::ConnectionGuard;
 
+mod tunnel;
+
 mod socket;
 mod transport;
 pub use transport::{Io, Transport};

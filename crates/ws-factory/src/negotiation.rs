@@ -1,7 +1,8 @@
-//! From a whole handshake to the 101 (RFC 6455 §4.2.2): origin, subprotocol, response.
+//! From a whole handshake to the answer (RFC 6455 §4.2.2, RFC 8441 §5): origin, subprotocol,
+//! response.
 //!
 //! ```text
-//!   UpgradeRequest ─▶ OriginChecked ─▶ Candidate ─▶ Negotiated ─▶ Response (101)
+//!   UpgradeRequest ─▶ OriginChecked ─▶ Candidate ─▶ Negotiated ─▶ Response (101, or 200 over HTTP/2)
 //!                                      one per offer, then one with none
 //! ```
 //!
@@ -110,15 +111,17 @@ impl Negotiated {
         )
     }
 
-    /// The 101 that turns the connection over to us (§4.2.2).
+    /// The 101 that turns the connection over to us (§4.2.2), or the 200 that makes a stream of it
+    /// ours (RFC 8441 §5).
     pub(crate) fn into_response(self, extra: ExtraHeaders) -> Response<String> {
         let mut response = Response::new(String::new());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let mut headers = extra.0;
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        let accept = self.candidate.request.key().accept();
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(key) = self.candidate.request.key() {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, key.accept());
+        }
         if let Some(extensions) = ExtensionOffer::header(&self.extensions) {
             headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
         }

@@ -30,7 +30,8 @@ pub struct OriginPolicy(Rule);
 impl OriginPolicy {
     /// The page must come from the host and port that it connects to. The default.
     ///
-    /// Host (in any case) and port of `Origin` are compared with the request's `Host`; where one
+    /// Host (in any case) and port of `Origin` are compared with the request's `Host`, over HTTP/2
+    /// with its `:authority`; where one
     /// of them leaves out its port, it is the default port of `Origin`'s scheme. The scheme is not
     /// compared: behind a proxy that ends TLS, only the browser knows it.
     #[must_use]
@@ -144,20 +145,25 @@ impl<'a> HostPort<'a> {
         };
         Some(Self { host, port })
     }
+
+    /// Whether both name the same, where the port that one of them leaves out is that of `scheme`.
+    pub(crate) fn is_same(self, other: Self, scheme: Option<&str>) -> bool {
+        let default = scheme.and_then(default_port);
+        self.host.eq_ignore_ascii_case(other.host)
+            && self.port.or(default) == other.port.or(default)
+    }
 }
 
 fn is_same_origin(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
     };
-    let Some(default) = default_port(&scheme.to_ascii_lowercase()) else {
+    let scheme = scheme.to_ascii_lowercase();
+    if default_port(&scheme).is_none() {
         return false;
-    };
+    }
     match (HostPort::parse(authority), HostPort::parse(host)) {
-        (Some(from), Some(to)) => {
-            from.host.eq_ignore_ascii_case(to.host)
-                && from.port.unwrap_or(default) == to.port.unwrap_or(default)
-        }
+        (Some(from), Some(to)) => from.is_same(to, Some(&scheme)),
         _ => false,
     }
 }

@@ -1,6 +1,8 @@
 //! Why a handshake was refused, as one of few: what refusals are counted and told by.
 
-use http::StatusCode;
+use http::{StatusCode, header};
+
+use crate::Rejection;
 
 /// Why a handshake was refused.
 ///
@@ -19,7 +21,7 @@ use http::StatusCode;
 pub enum RefusalReason {
     /// Another method than GET: 405.
     Method,
-    /// Another version of the WebSocket protocol than 13: 426.
+    /// Another version of the WebSocket protocol than 13: 426, over HTTP/2 400.
     Version,
     /// A header, or the version of HTTP, that no handshake may have: 400.
     Header,
@@ -79,11 +81,13 @@ impl RefusalReason {
         }
     }
 
-    /// Why the head of a handshake was refused, by the status that says so.
-    pub(crate) fn of_head(status: StatusCode) -> Self {
-        match status {
+    /// Why the head of a handshake was refused, by the answer that says so.
+    pub(crate) fn of_head(rejection: &Rejection) -> Self {
+        let headers = rejection.headers();
+        match rejection.status() {
+            // Of its own status over HTTP/1 only.
+            _ if headers.contains_key(header::SEC_WEBSOCKET_VERSION) => Self::Version,
             StatusCode::METHOD_NOT_ALLOWED => Self::Method,
-            StatusCode::UPGRADE_REQUIRED => Self::Version,
             StatusCode::FORBIDDEN => Self::Origin,
             _ => Self::Header,
         }

@@ -111,6 +111,17 @@ impl Rejection {
         rejection
     }
 
+    /// 501: an extended CONNECT of HTTP/2 whose `:protocol` nobody here speaks (RFC 9220 §3).
+    ///
+    /// The handler answers so by itself where a path is mapped to a WebSocket.
+    #[must_use]
+    pub fn other_protocol() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            ":protocol: only `websocket` is served here",
+        )
+    }
+
     /// Adds a header; one that is there already stays.
     ///
     /// `Content-Length` and `Transfer-Encoding` are left to the HTTP server, which knows.

@@ -41,16 +41,17 @@ use crate::{
 pub struct UpgradeRequest(Arc<Inner>);
 
 impl UpgradeRequest {
-    /// Whether `request` asks for a WebSocket: its `Upgrade` list contains `websocket`.
+    /// Whether `request` asks for a WebSocket: its `Upgrade` list contains `websocket`, or it is an
+    /// extended CONNECT of HTTP/2 whose `:protocol` is `websocket`, in any case (RFC 8441 §4): a
+    /// `hyper::ext::Protocol` in its extensions.
     ///
-    /// Says nothing about whether it does so correctly; that is [`parse`](Self::parse)'s. A
-    /// request over HTTP/2 has no `Upgrade`, so it is none.
+    /// Says nothing about whether it does so correctly; that is [`parse`](Self::parse)'s.
     #[must_use]
     pub fn is_upgrade<B>(request: &Request<B>) -> bool {
         handshake::asks_for_websocket(request)
     }
 
-    /// Checks all that RFC 6455 §4.2.1 asks of the head of a handshake.
+    /// Checks all that RFC 6455 §4.2.1 asks of the head of a handshake, or RFC 8441 §5 over HTTP/2.
     ///
     /// The factory does so itself; this is for those who test an acceptor.
     ///
@@ -68,18 +69,29 @@ impl UpgradeRequest {
     /// | 400 | `Host` or `Sec-WebSocket-Key` missing, malformed, or twice |
     /// | 400 | a name in `Sec-WebSocket-Protocol` that is not a token |
     /// | 400 | `Sec-WebSocket-Extensions` that is not a list of extensions |
+    ///
+    /// Over HTTP/2, where there is no `Upgrade`, `Connection` or key, instead:
+    ///
+    /// | status | when |
+    /// |---|---|
+    /// | 400 | no extended CONNECT |
+    /// | 501 | another `:protocol` |
+    /// | 400, `Sec-WebSocket-Version: 13` | another version, none, two |
+    /// | 403 | an `Origin` that is not text |
+    /// | 400 | `:authority` missing or malformed, or a `Host` beside it that names another; two of `Origin` |
+    /// | 400 | a `Content-Length` other than 0; `Sec-WebSocket-Extensions` that is not a list of extensions |
     pub fn parse(parts: Parts) -> Result<Self, Rejection> {
         let handshake = Handshake::parse(&parts)?;
         Ok(Self(Arc::new(Inner { parts, handshake })))
     }
 
-    /// The method: `GET`.
+    /// The method: `GET`, over HTTP/2 `CONNECT`.
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.0.parts.method
     }
 
-    /// The request target.
+    /// The request target. Over HTTP/2 it is absolute, with the scheme and the host.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.0.parts.uri
@@ -104,7 +116,7 @@ impl UpgradeRequest {
     }
 
     /// Whom the client wanted to reach, with a port if it is not the default one: the target's if
-    /// it is absolute (RFC 9112 §3.2.2), else `Host`.
+    /// it is absolute (RFC 9112 §3.2.2), as over HTTP/2, else `Host`.
     #[must_use]
     pub fn host(&self) -> &str {
         match self.uri().authority() {
@@ -202,7 +214,8 @@ impl UpgradeRequest {
         &self.0.parts
     }
 
-    pub(crate) fn key(&self) -> Key {
+    /// `None` over HTTP/2.
+    pub(crate) fn key(&self) -> Option<Key> {
         self.0.handshake.key
     }
 }

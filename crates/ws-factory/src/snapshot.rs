@@ -125,13 +125,13 @@ impl RequestSnapshot {
         Self(blob.finish())
     }
 
-    /// The method, in capital letters.
+    /// The method, in capital letters: `GET`, over HTTP/2 `CONNECT`.
     #[must_use]
     pub fn method(&self) -> &str {
         self.fields().method
     }
 
-    /// The request target, as sent.
+    /// The request target, as sent; over HTTP/2 absolute, with the scheme and the host.
     #[must_use]
     pub fn uri(&self) -> &str {
         self.fields().target
@@ -219,7 +219,7 @@ impl RequestSnapshot {
             .map(|(name, value)| (name, written(value)))
     }
 
-    /// The extensions that were agreed, as the 101 listed them; empty if there are none.
+    /// The extensions that were agreed, as the answer listed them; empty if there are none.
     #[must_use]
     pub fn extensions(&self) -> &str {
         self.fields().extensions

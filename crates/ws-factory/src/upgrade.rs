@@ -1,19 +1,29 @@
-//! Where HTTP lets go of the connection. The only file here that names hyper.
+//! Where HTTP lets go of the connection, or of one stream of it. The only file here that names
+//! hyper.
 
 use bytes::Bytes;
-use http::Request;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use http::{Extensions, Request, Version};
+use hyper::{
+    ext::Protocol,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::net::TcpStream;
 
-use crate::Transport;
+use crate::{Transport, tunnel::Tunnel};
+
+/// The `:protocol` that makes a CONNECT an extended one (RFC 8441 §4).
+pub(crate) fn connect_protocol(extensions: &Extensions) -> Option<&str> {
+    extensions.get().map(Protocol::as_str)
+}
 
 /// How to get at the socket that a server has wrapped before it gave it to hyper: a request
 /// extension, set by that server.
 ///
 /// A session runs on a [`TcpStream`] directly where it finds one; anything else costs it a virtual
 /// call per read and write, and whatever the wrapper does. Servers that give hyper a plain
-/// `TokioIo<TcpStream>` need none of this.
+/// `TokioIo<TcpStream>` need none of this; nor does HTTP/2, where a session has one stream of a
+/// connection that stays HTTP's.
 ///
 /// ```
 /// use hyper::upgrade::Upgraded;
@@ -46,10 +56,12 @@ impl UnwrapUpgraded {
     }
 }
 
-/// The promise of a connection, kept once the 101 has been written.
+/// The promise of a connection, kept once the answer has been written.
 pub(crate) struct PendingUpgrade {
     upgrade: OnUpgrade,
     unwrap: Option<UnwrapUpgraded>,
+    /// Whether it is one stream of a connection, over HTTP/2, and not all of it.
+    is_tunnel: bool,
 }
 
 impl PendingUpgrade {
@@ -58,12 +70,17 @@ impl PendingUpgrade {
         Self {
             upgrade: hyper::upgrade::on(&mut *request),
             unwrap: request.extensions_mut().remove(),
+            is_tunnel: request.version() == Version::HTTP_2,
         }
     }
 
     /// The connection, and what was read of it behind the request.
     pub(crate) async fn ready(self) -> Result<(Transport, Bytes), hyper::Error> {
         let upgraded = self.upgrade.await?;
+        if self.is_tunnel {
+            let tunnel = Tunnel::new(TokioIo::new(upgraded));
+            return Ok((Transport::boxed(tunnel), Bytes::new()));
+        }
         let unwrapped = match self.unwrap {
             Some(UnwrapUpgraded(unwrap)) => unwrap(upgraded),
             None => Err(upgraded),

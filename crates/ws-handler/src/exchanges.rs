@@ -3,6 +3,9 @@
 //! Neither bytes nor frames tell: a client that takes nothing of a response can still send Pings,
 //! and be answered, for ever. So requests and responses are watched instead. Pieces of a response
 //! are small, which makes hyper ask for the next one only when the client has made room for it.
+//!
+//! A WebSocket is a request that is at work until its session is over, and then its connection is
+//! without one. What the inner service makes of a CONNECT is a tunnel whose end nobody here sees.
 
 use std::{
     future::Future,
@@ -15,8 +18,11 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Either;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, sleep_until};
+
+use crate::{ConnectionGuard, HandlerBody};
 
 /// All requests of one connection.
 #[derive(Debug)]
@@ -28,7 +34,9 @@ struct State {
     moved_at: Instant,
     /// How many requests wait for the application.
     at_work: usize,
-    /// Whether one of them has become a tunnel, whose end is not seen here.
+    /// How many of them are WebSockets, or may become one.
+    sessions: usize,
+    /// Whether the inner service has made one of them a tunnel.
     tunnel: bool,
 }
 
@@ -37,6 +45,7 @@ impl Exchanges {
         Self(Mutex::new(State {
             moved_at: Instant::now(),
             at_work: 0,
+            sessions: 0,
             tunnel: false,
         }))
     }
@@ -46,7 +55,7 @@ impl Exchanges {
         loop {
             let now = Instant::now();
             let state = *self.state();
-            let is_busy = state.at_work > 0 || state.tunnel;
+            let is_busy = state.at_work + state.sessions > 0 || state.tunnel;
             let end = match is_busy {
                 true => now + timeout.max(SHORTEST_NAP),
                 false => state.moved_at + timeout,
@@ -79,13 +88,18 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A request that the application has to answer now.
-    pub(crate) fn begin<B>(all: &Arc<Exchanges>, request: &Request<B>) -> Self {
+    /// A request that the application has to answer now; one that may become a WebSocket is given
+    /// what tells us when that is over.
+    pub(crate) fn begin<B>(all: &Arc<Exchanges>, request: &mut Request<B>) -> Self {
         let mut exchange = Self {
             all: Arc::clone(all),
             at_work: false,
             is_connect: request.method() == Method::CONNECT,
         };
+        if exchange.is_connect {
+            let session = ConnectionGuard::new(WebSocket::begin(all));
+            request.extensions_mut().insert(session);
+        }
         exchange.now_awaits_application(true);
         exchange
     }
@@ -102,9 +116,10 @@ impl Exchange {
         state.moved_at = Instant::now();
     }
 
-    fn answered<B>(&mut self, response: &Response<B>) {
+    fn answered<B>(&mut self, response: &Response<HandlerBody<B>>) {
         self.now_awaits_application(false);
-        if self.is_connect && response.status().is_success() {
+        let is_of_inner_service = matches!(response.body(), Either::Right(_));
+        if self.is_connect && is_of_inner_service && response.status().is_success() {
             self.all.state().tunnel = true;
         }
     }
@@ -113,6 +128,24 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.now_awaits_application(false);
+    }
+}
+
+/// A session on a stream of the connection, from its request to its end.
+struct WebSocket(Arc<Exchanges>);
+
+impl WebSocket {
+    fn begin(all: &Arc<Exchanges>) -> Self {
+        all.state().sessions += 1;
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.sessions -= 1;
+        state.moved_at = Instant::now();
     }
 }
 
@@ -127,9 +160,9 @@ pin_project! {
 
 impl<F, B, E> Future for Answering<F>
 where
-    F: Future<Output = Result<Response<B>, E>>,
+    F: Future<Output = Result<Response<HandlerBody<B>>, E>>,
 {
-    type Output = Result<Response<Pieces<B>>, E>;
+    type Output = Result<Response<Pieces<HandlerBody<B>>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -210,7 +243,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Empty};
-    use hyper::client::conn::http2;
+    use hyper::{client::conn::http2, ext::Protocol};
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -392,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tunnel_is_left_to_its_pings() {
+    async fn tunnel_of_the_inner_service_is_left_to_its_pings() {
         let tunnels = service_fn(|_request| {
             let response = Response::new(Empty::<Bytes>::new());
             std::future::ready(Ok::<_, std::convert::Infallible>(response))
@@ -406,5 +439,51 @@ mod tests {
         assert!(tunnel.status().is_success());
         sleep(DAY).await;
         assert!(!serving.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_is_idle_once_the_last_session_on_it_is_over() {
+        let (io, serving, _stop) = serve(PIPE_BYTES, page(10));
+        let (mut client, _connection) = client(io).await;
+        let mut sessions = Vec::new();
+        for _ in 0..2 {
+            let connect = Request::connect("http://example.com/")
+                .extension(Protocol::from_static("websocket"))
+                .header("sec-websocket-version", "13");
+            let mut answer = client
+                .send_request(connect.body(Empty::new()).unwrap())
+                .await
+                .unwrap();
+            sessions.push(hyper::upgrade::on(&mut answer).await.unwrap());
+        }
+
+        for session in sessions {
+            sleep(DAY).await;
+            assert!(!serving.is_finished(), "it is in use");
+            drop(session);
+        }
+        let begin = Instant::now();
+        ended(serving).await;
+
+        assert_eq!(begin.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshake_that_is_refused_leaves_its_connection_idle() {
+        let (io, serving, _stop) = serve(PIPE_BYTES, page(10));
+        let (mut client, _connection) = client(io).await;
+        let connect =
+            Request::connect("http://example.com/").extension(Protocol::from_static("websocket"));
+
+        let answer = client
+            .send_request(connect.body(Empty::new()).unwrap())
+            .await
+            .unwrap();
+
+        assert_eq!(answer.status(), 400);
+        let begin = Instant::now();
+        drop(answer);
+        ended(serving).await;
+        assert_eq!(begin.elapsed().as_secs(), 60);
     }
 }

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
-use crate::{Routes, WebSocketFactory};
+use crate::{Rejection, Routes, WebSocketFactory};
 
 /// The body of a response: ours is a short text, the inner service's is its own.
 pub type HandlerBody<B> = Either<Full<Bytes>, B>;
@@ -22,6 +22,26 @@ pub type HandlerBody<B> = Either<Full<Bytes>, B>;
 /// It is a `hyper::service::Service` where the inner service is one, and a `tower` service where
 /// that is one. Serve it with upgrades: `hyper::server::conn::http1::Connection::with_upgrades` or
 /// hyper-util's `serve_connection_with_upgrades`; axum does so by itself.
+///
+/// Over HTTP/2 a WebSocket is one stream of a connection, opened by an extended CONNECT (RFC 8441).
+/// The handler goes by the request alone, so a server has nothing to do but tell its clients that it
+/// knows them: `http2::Builder::enable_connect_protocol`, in hyper as in hyper-util; axum (with its
+/// feature `http2`) and [`crate::Server`] do so by themselves. Such a server does well to leave each
+/// stream a smaller window than the connection, or a session that does not read stops its neighbours:
+///
+/// ```
+/// use hyper_util::{rt::TokioExecutor, server::conn::auto};
+///
+/// let mut builder = auto::Builder::new(TokioExecutor::new());
+/// builder
+///     .http2()
+///     .enable_connect_protocol()
+///     .initial_stream_window_size(64 * 1024)
+///     .initial_connection_window_size(16 * 1024 * 1024);
+/// ```
+///
+/// An extended CONNECT with another `:protocol` is answered with 501 where a path is mapped; elsewhere
+/// it goes to the inner service, and so does every CONNECT that is not an extended one.
 ///
 /// ```
 /// use ws_handler::{NotFound, WebSocketFactory, WebSocketHandler, from_fn};
@@ -69,6 +89,11 @@ impl<S> WebSocketHandler<S> {
             Some(factory) => Responding::Ours {
                 answer: Box::pin(answer(factory, request)),
             },
+            None if self.routes.refuses(&request) => Responding::Ours {
+                answer: Box::pin(std::future::ready(text(
+                    Rejection::other_protocol().into_response(),
+                ))),
+            },
             None => Responding::Inner {
                 future: inner(request),
             },
@@ -79,7 +104,10 @@ impl<S> WebSocketHandler<S> {
 
 async fn answer<B>(factory: WebSocketFactory, mut request: Request<B>) -> Response<Full<Bytes>> {
     // `Routes` has found that the request asks for a WebSocket, so there is always an answer.
-    let response = factory.accept(&mut request).await.unwrap_or_default();
+    text(factory.accept(&mut request).await.unwrap_or_default())
+}
+
+fn text(response: Response<String>) -> Response<Full<Bytes>> {
     response.map(|text| Full::new(Bytes::from(text)))
 }
 

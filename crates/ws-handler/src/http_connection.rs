@@ -6,6 +6,8 @@
 //!       ▼                         ▼
 //!     closed                    closed
 //! ```
+//!
+//! Over HTTP/2 a session has one stream of it, and the connection stays HTTP's to the end.
 
 use std::{
     future::pending,
@@ -33,7 +35,8 @@ use crate::{
     exchanges::{Answering, Exchange, Exchanges, Pieces},
     http_socket::HttpSocket,
     server_settings::{
-        Deadlines, HTTP2_PING_DEADLINE, MAX_HEAD_BYTES, MAX_HTTP2_SEND_BYTES, MAX_HTTP2_STREAMS,
+        Deadlines, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_PING_DEADLINE, HTTP2_STREAM_WINDOW_BYTES,
+        MAX_HEAD_BYTES, MAX_HTTP2_SEND_BYTES, MAX_HTTP2_STREAMS,
     },
 };
 
@@ -117,6 +120,9 @@ fn builder(deadlines: Deadlines) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(deadlines.http2_ping)
         .keep_alive_timeout(HTTP2_PING_DEADLINE)
+        .enable_connect_protocol()
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(MAX_HTTP2_STREAMS)
         .max_send_buf_size(MAX_HTTP2_SEND_BYTES);
     builder
@@ -149,7 +155,7 @@ impl Watched {
     }
 
     /// Notes a request; of HTTP/2 it is watched to the end.
-    fn requested<B>(&self, request: &Request<B>) -> Option<Exchange> {
+    fn requested<B>(&self, request: &mut Request<B>) -> Option<Exchange> {
         let exchange = (request.version() == Version::HTTP_2).then(|| {
             let exchanges = self.exchanges.get_or_init(|| Arc::new(Exchanges::new()));
             Exchange::begin(exchanges, request)
@@ -194,7 +200,7 @@ impl<S: InnerService> Service<Request<Incoming>> for Watching<S> {
     type Future = Answering<HandlerFuture<S::Future>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let exchange = self.watched.requested(&request);
+        let exchange = self.watched.requested(&mut request);
         // Of HTTP/2 a session is a stream, and its connection stays ours.
         let guard = match request.headers().contains_key(UPGRADE) {
             true => self.guard.clone(),

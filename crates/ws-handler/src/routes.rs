@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Request;
+use http::{Method, Request};
+use hyper::ext::Protocol;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -80,6 +81,19 @@ impl Routes {
                 Some(factory)
             }
         }
+    }
+
+    /// Whether `request` wants to turn a path of ours into something else than a WebSocket: an
+    /// extended CONNECT of HTTP/2 with another `:protocol`.
+    pub(crate) fn refuses<B>(&self, request: &Request<B>) -> bool {
+        let is_extended =
+            request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some();
+        is_extended
+            && !UpgradeRequest::is_upgrade(request)
+            && match &*self.0 {
+                Table::Everywhere(_) => true,
+                Table::Mapped(mapped) => mapped.paths.find(request.uri().path()).is_some(),
+            }
     }
 
     /// Every factory.

@@ -33,14 +33,21 @@ use crate::{
 /// [`crate::Policy`] that counts. A connection that the inner service has upgraded by itself keeps the
 /// write deadline.
 ///
+/// Over HTTP/2 (by prior knowledge: without TLS there is nothing to negotiate by) a session has one
+/// stream of a connection (RFC 8441), which stays HTTP's: it lives as long as a session on it, the
+/// idle timeout begins with the end of the last one, and the write deadline and the Pings hold for
+/// all who share it. A session that reads nothing, or a client that takes nothing of it, stops
+/// that session only.
+///
 /// None of them runs while the inner service is at work, however long it takes to answer. The body of
 /// a request is read when the inner service asks for it, so how long that may take and how much it
 /// may be is the inner service's to say, for instance by [`tokio::time::timeout`] and
 /// `http_body_util::Limited`.
 ///
 /// The head of a request may have 64 KiB and 100 headers; it is answered with 431 beyond. Over
-/// HTTP/2 the headers may have 16 KiB, and a connection 100 requests at a time, each of which holds
-/// at most 64 KiB of its response beside what the inner service does.
+/// HTTP/2 the headers may have 16 KiB, and a connection 100 requests and sessions at a time, each of
+/// which holds at most 64 KiB of its response beside what the inner service does (a session 128 KiB
+/// beside its outbox), and at most 64 KiB that were sent to it and are not read.
 ///
 /// It sets [`ConnectionInfo`], so that sessions know their peer.
 ///
@@ -124,8 +131,9 @@ impl Server {
     /// those whose client leaves no room for more of the response. Default: 60 s. At most a year.
     ///
     /// Then it is told to end (GOAWAY), and has [`Self::with_write_deadline`] to do so. The time
-    /// does not run while the inner service is at work on a request; nor once a CONNECT has been
-    /// answered with success, which leaves it to the Pings to end the connection.
+    /// does not run while the inner service is at work on a request, nor while there is a session;
+    /// nor once the inner service has answered a CONNECT with success, which leaves it to the Pings
+    /// to end the connection.
     ///
     /// Of HTTP/1.1, it is [`Self::with_request_deadline`] that counts.
     pub fn with_http2_idle_timeout(mut self, timeout: Duration) -> Self {
@@ -181,8 +189,8 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, it stops accepting and cuts the HTTP connections; sessions
-    /// live on.
+    /// Dropped before it resolves, it stops accepting and cuts the HTTP connections, and with them
+    /// the sessions over HTTP/2; those over HTTP/1 live on.
     pub async fn serve<S: InnerService>(
         self,
         handler: WebSocketHandler<S>,

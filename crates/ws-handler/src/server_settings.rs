@@ -74,8 +74,17 @@ const MIN_HTTP2_PING_INTERVAL: Duration = Duration::from_secs(1);
 /// own limit is 400 KiB. Jetty's is 8 KiB, but cookies have grown.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most requests that one HTTP/2 connection has under way; hyper's own limit is 200, and not
-/// promised.
+/// How much of one HTTP/2 request's body, or of one session's frames, waits to be read.
+pub(crate) const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// More than all streams of a connection together, so that those that are not read never stop the
+/// others. Half of it is what h2 lets small DATA frames that are not read cost beyond their payload,
+/// at 256 bytes each, before it ends the connection: enough for 100 streams full of frames of 120
+/// bytes, or for three full of the smallest there are.
+pub(crate) const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// The most requests that one HTTP/2 connection has under way, sessions among them; hyper's own
+/// limit is 200, and not promised.
 pub(crate) const MAX_HTTP2_STREAMS: u32 = 100;
 
 /// The most bytes that one HTTP/2 response waits in, beside what the inner service holds; hyper's
