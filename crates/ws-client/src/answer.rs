@@ -1,4 +1,5 @@
-//! The head of a 101 in; the agreed subprotocol, or the rule that it breaks, out (RFC 6455 §4.1).
+//! The head of a 101, or of a 200 over HTTP/2, in; the agreed subprotocol, or the rule that it
+//! breaks, out (RFC 6455 §4.1, RFC 8441 §5).
 //!
 //! Any other status is no answer to a handshake but a refusal of it, and never comes here.
 
@@ -6,7 +7,7 @@ use http::{Version, header, response::Parts};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use ws_factory::{ExtensionOffer, headers};
 
-/// The server answered 101 but broke a rule of the handshake; the connection was dropped.
+/// The server accepted but broke a rule of the handshake; the connection was dropped.
 ///
 /// One variant per rule, in the order in which they are checked.
 ///
@@ -47,12 +48,8 @@ pub enum HandshakeError {
     },
 }
 
-/// Checks the answer to a handshake with this key and these offers.
-pub(crate) fn check<'a>(
-    answer: &Parts,
-    key: &str,
-    offers: &'a [String],
-) -> Result<Option<&'a str>, HandshakeError> {
+/// Checks what only HTTP/1 has: that the answer is one to an upgrade with this key.
+pub(crate) fn check_upgrade(answer: &Parts, key: &str) -> Result<(), HandshakeError> {
     let fields = &answer.headers;
     // §4.2.2: the status line is that of HTTP/1.1.
     if answer.version != Version::HTTP_11 {
@@ -67,10 +64,17 @@ pub(crate) fn check<'a>(
         return Err(HandshakeError::Connection);
     }
     match headers::single(fields, &header::SEC_WEBSOCKET_ACCEPT) {
-        Ok(Some(accept)) if *accept == derive_accept_key(key.as_bytes()) => {}
-        _ => return Err(HandshakeError::Accept),
+        Ok(Some(accept)) if *accept == derive_accept_key(key.as_bytes()) => Ok(()),
+        _ => Err(HandshakeError::Accept),
     }
-    match headers::single(fields, &header::SEC_WEBSOCKET_PROTOCOL) {
+}
+
+/// Which of these offers the server has taken.
+pub(crate) fn subprotocol<'a>(
+    answer: &Parts,
+    offers: &'a [String],
+) -> Result<Option<&'a str>, HandshakeError> {
+    match headers::single(&answer.headers, &header::SEC_WEBSOCKET_PROTOCOL) {
         Ok(None) => Ok(None),
         Ok(Some(name)) => {
             let offer = offers.iter().find(|offer| *offer == name);
@@ -115,7 +119,8 @@ mod tests {
     fn verdict(answer: Builder) -> Result<Option<String>, HandshakeError> {
         let (parts, ()) = answer.body(()).unwrap().into_parts();
         let offers = ["b".to_owned(), "a".to_owned()];
-        check(&parts, KEY, &offers).map(|agreed| agreed.map(str::to_owned))
+        check_upgrade(&parts, KEY)?;
+        subprotocol(&parts, &offers).map(|agreed| agreed.map(str::to_owned))
     }
 
     #[test]

@@ -1,27 +1,24 @@
-//! From a request to a session: TCP, the handshake, the endpoint's task.
+//! From a request to a session: a stream, the handshake, the endpoint's task.
 //!
-//! Read this first: [`connect`] is the whole of it. HTTP is hyper's; that the answer is one to our
-//! handshake is `answer`'s. Until the session begins there is no task of its own, so a dropped
-//! future leaves nothing behind.
+//! Read this first: [`connect`] is the whole of it. HTTP is `http1`'s and `http2`'s; that the answer
+//! is one to our handshake is `answer`'s. Until the session begins there is no task of its own, so a
+//! dropped future leaves nothing behind.
 
-use std::{io, pin::pin};
+use std::io;
 
-use bytes::Bytes;
-use http::{Request, StatusCode, response};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    select,
     time::{Instant, timeout_at},
 };
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use ws_factory::{
-    ConnectionInfo, Endpoint, Established, RequestSnapshot, Role, Session, Transport,
+    BoxError, ConnectionInfo, Endpoint, Established, Io, RequestSnapshot, Role, Session, Transport,
 };
 
-use crate::{ConnectRequest, HandshakeError, Refusal, answer, mask_keys::RandomKeys};
+use crate::{
+    ConnectRequest, HandshakeError, HttpVersion, Refusal, answer, http1, http2,
+    mask_keys::RandomKeys,
+};
 
 /// Opens a WebSocket and runs `endpoint` over it, on a task of its own.
 ///
@@ -64,7 +61,67 @@ pub async fn connect<E: Endpoint>(
     request: ConnectRequest,
     endpoint: E,
 ) -> Result<Session, ConnectError> {
-    match open(&request).await {
+    let opened = if request.secure {
+        Err(ConnectError::TlsNotBuiltIn)
+    } else {
+        open(&request).await
+    };
+    begin(&request, opened, endpoint)
+}
+
+/// As [`connect`], over a stream that is connected already: TLS, a proxy's tunnel, a socket of
+/// another kind.
+///
+/// Over TLS the stream should have offered what [`HttpVersion::alpn`] names, and the request is to
+/// speak what was agreed on. The session knows no addresses; that it is secure is the URL's to say.
+///
+/// # Errors
+///
+/// As [`connect`].
+///
+/// # Cancel safety
+///
+/// Dropped before it resolves, the stream is dropped with it.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with time.
+///
+/// ```no_run
+/// use ws_client::{ConnectRequest, HttpVersion, Io, from_fn};
+///
+/// /// `tls` is a stream over which TLS has agreed on this protocol.
+/// async fn open(
+///     tls: impl Io + 'static,
+///     alpn: Option<&[u8]>,
+/// ) -> Result<ws_client::Session, Box<dyn std::error::Error>> {
+///     let version = alpn.and_then(HttpVersion::of_alpn).unwrap_or_default();
+///     let request = ConnectRequest::to("wss://example.com/chat")?.with_http_version(version);
+///     let printer = from_fn(|_session, message| async move {
+///         println!("{message:?}");
+///         Ok(())
+///     });
+///     Ok(ws_client::connect_over(tls, request, printer).await?)
+/// }
+/// ```
+pub async fn connect_over<I: Io + 'static, E: Endpoint>(
+    stream: I,
+    request: ConnectRequest,
+    endpoint: E,
+) -> Result<Session, ConnectError> {
+    let deadline = Instant::now() + request.connect_timeout();
+    let info = ConnectionInfo::new().with_secure(request.secure);
+    let opened = shake_hands(stream, Transport::boxed, &request, info, deadline).await;
+    begin(&request, opened, endpoint)
+}
+
+/// Runs the endpoint, if there is something to run it over.
+fn begin<E: Endpoint>(
+    request: &ConnectRequest,
+    opened: Result<Established, ConnectError>,
+    endpoint: E,
+) -> Result<Session, ConnectError> {
+    match opened {
         Ok(mut established) => {
             let session = established.session().clone();
             tracing::debug!(
@@ -92,7 +149,6 @@ pub async fn connect<E: Endpoint>(
     }
 }
 
-/// The straight line: TCP, request, answer, check.
 async fn open(request: &ConnectRequest) -> Result<Established, ConnectError> {
     let deadline = Instant::now() + request.connect_timeout();
     let stream = timeout_at(deadline, dial(request.host(), request.port()))
@@ -100,11 +156,36 @@ async fn open(request: &ConnectRequest) -> Result<Established, ConnectError> {
         .map_err(|_| ConnectError::Timeout)?
         .map_err(ConnectError::Tcp)?;
     let info = connection_info(&stream);
+    shake_hands(stream, Transport::tcp, request, info, deadline).await
+}
 
-    let key = generate_key();
-    let head = request.head(&key);
-    let (answer, upgraded) = exchange(stream, head.clone(), deadline).await?;
-    let subprotocol = answer::check(&answer, &key, request.subprotocols())?;
+/// The straight line: request, answer, check. `transport` is what a stream becomes that is ours as a
+/// whole.
+async fn shake_hands<I: Io + 'static>(
+    stream: I,
+    transport: fn(I) -> Transport,
+    request: &ConnectRequest,
+    info: ConnectionInfo,
+    deadline: Instant,
+) -> Result<Established, ConnectError> {
+    let (head, answer, established) = match request.http_version() {
+        HttpVersion::Http1 => {
+            let key = generate_key();
+            let head = request.upgrade(&key);
+            let (answer, upgraded) = http1::exchange(stream, head.clone(), deadline).await?;
+            answer::check_upgrade(&answer, &key)?;
+            let transport = transport(upgraded.io.into_inner());
+            let established = Established::new(transport, Role::Client);
+            (head, answer, established.with_read_ahead(upgraded.read_buf))
+        }
+        HttpVersion::Http2 => {
+            let head = request.extended_connect();
+            let (answer, tunnel) = http2::exchange(stream, head.clone(), deadline).await?;
+            let established = Established::new(Transport::boxed(tunnel), Role::Client);
+            (head, answer, established)
+        }
+    };
+    let subprotocol = answer::subprotocol(&answer, request.subprotocols())?;
     let agreed = answer::extensions(&answer)?;
     let extensions = request
         .policy()
@@ -115,9 +196,7 @@ async fn open(request: &ConnectRequest) -> Result<Established, ConnectError> {
     sent.extensions.insert(info);
     let policy = request.policy().clone();
     let snapshot = RequestSnapshot::of(&sent, subprotocol, &agreed, policy.kept_headers());
-    let transport = Transport::tcp(upgraded.io.into_inner());
-    Ok(Established::new(transport, Role::Client)
-        .with_read_ahead(upgraded.read_buf)
+    Ok(established
         .with_request(snapshot)
         .with_extensions(extensions)
         .with_policy(policy)
@@ -142,52 +221,6 @@ fn connection_info(stream: &TcpStream) -> ConnectionInfo {
     info
 }
 
-/// What hyper gives back of a connection: the socket, and what it read behind the answer's head.
-type Upgraded = http1::Parts<TokioIo<TcpStream>>;
-
-/// Sends the head, and waits for a 101 and for hyper to let go of the connection.
-async fn exchange(
-    stream: TcpStream,
-    head: Request<()>,
-    deadline: Instant,
-) -> Result<(response::Parts, Upgraded), ConnectError> {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ConnectError::Http)?;
-    // Not `hyper::upgrade::on`: that boxes the socket and needs a task for the connection.
-    let mut connection = pin!(timeout_at(deadline, connection.without_shutdown()));
-    let mut answered = pin!(ask(sender, head, deadline));
-    // Neither moves without the other being polled; whichever ends first, the other follows.
-    let (answer, parts) = select! {
-        answer = &mut answered => (answer?, connection.await),
-        parts = &mut connection => (answered.await?, parts),
-    };
-    let upgraded = parts
-        .map_err(|_| ConnectError::Timeout)?
-        .map_err(ConnectError::Http)?;
-    Ok((answer, upgraded))
-}
-
-async fn ask(
-    mut sender: http1::SendRequest<Empty<Bytes>>,
-    head: Request<()>,
-    deadline: Instant,
-) -> Result<response::Parts, ConnectError> {
-    let request = head.map(|()| Empty::new());
-    let answer = timeout_at(deadline, sender.send_request(request))
-        .await
-        .map_err(|_| ConnectError::Timeout)?
-        .map_err(ConnectError::Http)?;
-    let (head, body) = answer.into_parts();
-    if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let refusal = Refusal::read(head, body, deadline).await;
-        return Err(ConnectError::Refused(Box::new(refusal)));
-    }
-    Ok(head)
-}
-
 /// Why there is no session, divided by whose fault it is.
 ///
 /// ```no_run
@@ -207,6 +240,10 @@ async fn ask(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
+    /// The caller: the URL's scheme is `wss`, for which [`connect_over`] needs a stream of TLS.
+    #[error("TLS is not built in: a `wss` URL needs a stream of yours")]
+    TlsNotBuiltIn,
+
     /// The network: the name was not found, or nobody accepts connections there.
     #[error("no connection")]
     Tcp(#[source] io::Error),
@@ -219,17 +256,24 @@ pub enum ConnectError {
     #[error("no answer in HTTP")]
     Http(#[source] hyper::Error),
 
-    /// The server answered with another status than 101; a redirect is not followed.
+    /// The connection was lost before there was an answer, or is not HTTP/2, or the server reset the
+    /// stream.
+    #[error("no answer in HTTP/2")]
+    Http2(#[source] BoxError),
+
+    /// The server speaks HTTP/2, but its settings do not enable extended CONNECTs (RFC 8441 §3): it
+    /// may have WebSockets over HTTP/1.
+    #[error("the server knows no WebSockets over HTTP/2")]
+    NotOverHttp2,
+
+    /// The server answered with another status than 101, or over HTTP/2 with one that is no success;
+    /// a redirect is not followed.
     ///
     /// Shown with the beginning of what it says: see [`Refusal`]'s `Display`.
     #[error("refused with {0}")]
     Refused(Box<Refusal>),
 
-    /// The server answered 101 but broke a rule of the handshake.
+    /// The server accepted but broke a rule of the handshake.
     #[error("bad answer to the handshake")]
     Handshake(#[from] HandshakeError),
 }
-
-/// How long the answer's head may be, in bytes: more than any server sends, and a bound on what a
-/// hostile one makes us hold.
-const MAX_HEAD_BYTES: usize = 64 * 1024;

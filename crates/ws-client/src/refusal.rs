@@ -1,11 +1,8 @@
-//! An answer other than 101: what the server said instead, and no more of it than is useful.
+//! An answer that opens no session: what the server said instead, and no more of it than is useful.
 
 use std::fmt;
 
 use http::{HeaderMap, StatusCode, response::Parts};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
 
 /// How a server refused the handshake.
 ///
@@ -19,25 +16,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Reads the body, up to its end, 64 KiB, or the deadline.
-    pub(crate) async fn read(head: Parts, mut body: Incoming, deadline: Instant) -> Self {
-        let mut text = Vec::new();
-        let reading = async {
-            while let Some(Ok(frame)) = body.frame().await {
-                let data = frame.into_data().unwrap_or_default();
-                let room = MAX_BODY_BYTES - text.len();
-                text.extend_from_slice(&data[..data.len().min(room)]);
-                if text.len() == MAX_BODY_BYTES {
-                    break;
-                }
-            }
-        };
-        // What came in time is better than nothing.
-        let _elapsed = timeout_at(deadline, reading).await;
+    /// What was said, with as much of the body as was [`keep`]t.
+    pub(crate) fn new(head: Parts, body: &[u8]) -> Self {
         Self {
             status: head.status,
             headers: head.headers,
-            body: String::from_utf8_lossy(&text).into_owned(),
+            body: String::from_utf8_lossy(body).into_owned(),
         }
     }
 
@@ -85,6 +69,13 @@ impl fmt::Debug for Refusal {
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Adds what came of a body; returns whether more is of use.
+pub(crate) fn keep(body: &mut Vec<u8>, data: &[u8]) -> bool {
+    let room = MAX_BODY_BYTES - body.len();
+    body.extend_from_slice(&data[..data.len().min(room)]);
+    body.len() < MAX_BODY_BYTES
 }
 
 /// Enough for any sentence that says why, and for most pages.

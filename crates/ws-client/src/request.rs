@@ -1,4 +1,4 @@
-//! A URL and what goes with it in; the head of a handshake out (RFC 6455 §3, §4.1).
+//! A URL and what goes with it: what to ask for (RFC 6455 §3, §4.1).
 //!
 //! Everything that a caller can get wrong is found here, before there is a socket. What the server
 //! gets wrong is `answer`'s.
@@ -6,13 +6,13 @@
 use std::{fmt, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderValue, Uri,
     header::{self, HeaderName},
     uri::{Authority, PathAndQuery},
 };
-use ws_factory::{ExtensionOffer, Policy, headers};
+use ws_factory::{Policy, headers};
 
-use crate::{RequestError, request_error::MAX_EXTRA_HEADERS};
+use crate::{HttpVersion, RequestError, request_error::MAX_EXTRA_HEADERS};
 
 /// Where to connect, what to offer, and the session's policy.
 ///
@@ -21,6 +21,7 @@ use crate::{RequestError, request_error::MAX_EXTRA_HEADERS};
 /// | subprotocols | none offered |
 /// | headers | those of the handshake, and no others |
 /// | policy | [`Policy::default`] |
+/// | HTTP version | [`HttpVersion::Http1`] |
 /// | connect timeout | 10 s |
 ///
 /// ```
@@ -37,22 +38,25 @@ use crate::{RequestError, request_error::MAX_EXTRA_HEADERS};
 /// ```
 #[derive(Clone)]
 pub struct ConnectRequest {
-    authority: Authority,
+    pub(crate) secure: bool,
+    pub(crate) authority: Authority,
     port: u16,
-    path: PathAndQuery,
+    pub(crate) path: PathAndQuery,
     subprotocols: Vec<String>,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     policy: Policy,
+    http_version: HttpVersion,
     connect_timeout: Duration,
 }
 
 impl ConnectRequest {
-    /// A request for the resource that a `ws` URL names (§3), on port 80 if the URL has none.
+    /// A request for the resource that a `ws` or `wss` URL names (§3), on port 80 or 443 if the URL
+    /// has none.
     ///
     /// # Errors
     ///
-    /// [`RequestError::InvalidUrl`], [`RequestError::TlsNotBuiltIn`] for `wss`, and
-    /// [`RequestError::UnsupportedScheme`] for anything but `ws`.
+    /// [`RequestError::InvalidUrl`], and [`RequestError::UnsupportedScheme`] for anything but `ws`
+    /// and `wss`.
     pub fn to(url: &str) -> Result<Self, RequestError> {
         // §3: a URL of this kind has no fragment; `Uri` would drop it without a word.
         if url.contains('#') {
@@ -65,26 +69,26 @@ impl ConnectRequest {
             .parse::<Uri>()
             .map_err(|_| invalid("it does not parse"))?
             .into_parts();
-        match parts.scheme.as_ref().map(|scheme| scheme.as_str()) {
-            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => {}
-            Some(scheme) if scheme.eq_ignore_ascii_case("wss") => {
-                return Err(RequestError::TlsNotBuiltIn);
-            }
+        let secure = match parts.scheme.as_ref().map(|scheme| scheme.as_str()) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => false,
+            Some(scheme) if scheme.eq_ignore_ascii_case("wss") => true,
             Some(_) => return Err(RequestError::UnsupportedScheme),
             None => return Err(invalid("it has no scheme")),
-        }
+        };
         let authority = parts.authority.ok_or_else(|| invalid("it has no host"))?;
-        let port = port_of(&authority)?;
+        let port = port_of(&authority)?.unwrap_or_else(|| default_port(secure));
         let path = parts
             .path_and_query
             .unwrap_or_else(|| PathAndQuery::from_static("/"));
         Ok(Self {
+            secure,
             authority,
             port,
             path,
             subprotocols: Vec::new(),
             headers: HeaderMap::new(),
             policy: Policy::default(),
+            http_version: HttpVersion::default(),
             connect_timeout: Duration::from_secs(10),
         })
     }
@@ -113,8 +117,8 @@ impl ConnectRequest {
     ///
     /// # Errors
     ///
-    /// [`RequestError::ReservedHeader`] for those that the handshake sets by itself or that would
-    /// announce a body; [`RequestError::InvalidHeaderName`] and
+    /// [`RequestError::ReservedHeader`] for those that the handshake sets by itself, that are the
+    /// connection's, or that would announce a body; [`RequestError::InvalidHeaderName`] and
     /// [`RequestError::InvalidHeaderValue`], for instance for a line break;
     /// [`RequestError::TooManyHeaders`] for more than 64.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self, RequestError>
@@ -143,6 +147,21 @@ impl ConnectRequest {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Which HTTP the handshake speaks. Default: [`HttpVersion::Http1`].
+    ///
+    /// ```
+    /// use ws_client::{ConnectRequest, HttpVersion};
+    ///
+    /// let request = ConnectRequest::to("ws://localhost:8080/chat")?
+    ///     .with_http_version(HttpVersion::Http2);
+    /// # Ok::<_, ws_client::RequestError>(())
+    /// ```
+    #[must_use]
+    pub fn with_http_version(mut self, version: HttpVersion) -> Self {
+        self.http_version = version;
         self
     }
 
@@ -194,36 +213,18 @@ impl ConnectRequest {
         self.connect_timeout
     }
 
-    /// The head to send (§4.1), with the nonce that the answer has to prove it has seen.
-    pub(crate) fn head(&self, key: &str) -> Request<()> {
-        let mut head = Request::new(());
-        *head.method_mut() = Method::GET;
-        *head.uri_mut() = Uri::from(self.path.clone());
-        let headers = head.headers_mut();
-        headers.insert(header::HOST, self.host_header());
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_KEY, visible_ascii(key));
-        headers.insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        );
-        if !self.subprotocols.is_empty() {
-            let offers = visible_ascii(&self.subprotocols.join(", "));
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers);
-        }
-        if let Some(offers) = ExtensionOffer::header(&self.policy.extension_offers()) {
-            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offers);
-        }
-        headers.extend(self.headers.clone());
-        head
+    /// See [`Self::with_http_version`].
+    #[must_use]
+    pub const fn http_version(&self) -> HttpVersion {
+        self.http_version
     }
 
     /// The host as the URL has it, with the port unless it is the default one (§4.1).
-    fn host_header(&self) -> HeaderValue {
-        match self.port {
-            DEFAULT_PORT => visible_ascii(self.authority.host()),
-            _ => visible_ascii(self.authority.as_str()),
+    pub(crate) fn host_and_port(&self) -> &str {
+        if self.port == default_port(self.secure) {
+            self.authority.host()
+        } else {
+            self.authority.as_str()
         }
     }
 }
@@ -243,7 +244,8 @@ const fn invalid(reason: &'static str) -> RequestError {
     RequestError::InvalidUrl { reason }
 }
 
-fn port_of(authority: &Authority) -> Result<u16, RequestError> {
+/// The port that the URL names, if it does.
+fn port_of(authority: &Authority) -> Result<Option<u16>, RequestError> {
     let host = authority.host();
     if authority.as_str().contains('@') {
         return Err(invalid("it has a user name"));
@@ -254,20 +256,18 @@ fn port_of(authority: &Authority) -> Result<u16, RequestError> {
     // Not `Authority::port`, which takes a port that is no number for none.
     let port = authority.as_str().strip_prefix(host).unwrap_or_default();
     match port.strip_prefix(':').map(str::parse) {
-        None if port.is_empty() => Ok(DEFAULT_PORT),
-        Some(Ok(port @ 1..)) => Ok(port),
+        None if port.is_empty() => Ok(None),
+        Some(Ok(port @ 1..)) => Ok(Some(port)),
         _ => Err(invalid("its port is not a number from 1 to 65535")),
     }
 }
 
-fn visible_ascii(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("a key, a token and an authority are visible ASCII")
-}
-
 fn is_owned_by_handshake(name: &HeaderName) -> bool {
-    const FRAMING: [HeaderName; 8] = [
+    const FRAMING: [HeaderName; 10] = [
         header::HOST,
         header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
         header::UPGRADE,
         header::CONTENT_LENGTH,
         header::TRANSFER_ENCODING,
@@ -279,7 +279,9 @@ fn is_owned_by_handshake(name: &HeaderName) -> bool {
 }
 
 /// §3.
-const DEFAULT_PORT: u16 = 80;
+const fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
 
 /// So that the clock cannot overflow.
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -302,16 +304,18 @@ mod tests {
             ("ws://a.example:81", "a.example", 81, "/", "a.example:81"),
             ("ws://[::1]:9001/%20", "::1", 9001, "/%20", "[::1]:9001"),
             ("ws://[::1]", "::1", 80, "/", "[::1]"),
+            ("wss://a.example", "a.example", 443, "/", "a.example"),
+            ("wss://a.example:443", "a.example", 443, "/", "a.example"),
+            ("wss://a.example:80", "a.example", 80, "/", "a.example:80"),
         ];
 
         for (url, host, port, path, host_header) in cases {
             let request = ConnectRequest::to(url).unwrap();
-            let head = request.head("key");
 
             assert_eq!(request.host(), host, "{url}");
             assert_eq!(request.port(), port, "{url}");
-            assert_eq!(head.uri(), path, "{url}");
-            assert_eq!(head.headers()["host"], host_header, "{url}");
+            assert_eq!(request.path(), path, "{url}");
+            assert_eq!(request.host_and_port(), host_header, "{url}");
         }
     }
 
@@ -330,46 +334,13 @@ mod tests {
             ("ws://a:/", "port"),
             ("ws://a:0/", "port"),
             ("ws://a:65536/", "port"),
-            ("http://a/", "scheme is not `ws`"),
-            ("wss://a/", "TLS is not built in yet"),
+            ("http://a/", "scheme is neither"),
         ];
 
         for (url, reason) in cases {
             let error = ConnectRequest::to(url).unwrap_err().to_string();
             assert!(error.contains(reason), "{url:?}: {error}");
         }
-    }
-
-    #[test]
-    fn head_has_what_the_handshake_needs_then_what_the_caller_added() {
-        let request = ConnectRequest::to("ws://a/chat")
-            .and_then(|request| request.with_subprotocol("b"))
-            .and_then(|request| request.with_subprotocol("a"))
-            .and_then(|request| request.with_header("X-Room", "7"))
-            .and_then(|request| request.with_header("x-room", "8"))
-            .unwrap();
-
-        let head = request.head("dGhlIHNhbXBsZSBub25jZQ==");
-
-        let lines: Vec<_> = head
-            .headers()
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect();
-        assert_eq!(head.method(), "GET");
-        assert_eq!(
-            lines,
-            [
-                "host: a",
-                "upgrade: websocket",
-                "connection: Upgrade",
-                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
-                "sec-websocket-version: 13",
-                "sec-websocket-protocol: b, a",
-                "x-room: 7",
-                "x-room: 8",
-            ]
-        );
     }
 
     #[test]
@@ -415,6 +386,7 @@ mod tests {
             "Host",
             "connection",
             "Upgrade",
+            "Keep-Alive",
             "Content-Length",
             "transfer-encoding",
             "Sec-WebSocket-Key",

@@ -7,8 +7,8 @@ use http::header::HeaderName;
 /// ```
 /// use ws_client::{ConnectRequest, RequestError};
 ///
-/// let error = ConnectRequest::to("wss://localhost/").unwrap_err();
-/// assert_eq!(error, RequestError::TlsNotBuiltIn);
+/// let error = ConnectRequest::to("https://localhost/").unwrap_err();
+/// assert_eq!(error, RequestError::UnsupportedScheme);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -20,12 +20,8 @@ pub enum RequestError {
         reason: &'static str,
     },
 
-    /// The URL's scheme is `wss`.
-    #[error("TLS is not built in yet: a `wss` URL cannot be opened")]
-    TlsNotBuiltIn,
-
     /// The URL's scheme is neither `ws` nor `wss`.
-    #[error("not a WebSocket URL: its scheme is not `ws`")]
+    #[error("not a WebSocket URL: its scheme is neither `ws` nor `wss`")]
     UnsupportedScheme,
 
     /// A subprotocol is not a token (RFC 9110 §5.6.2).
@@ -43,7 +39,7 @@ pub enum RequestError {
     #[error("header name is not a token")]
     InvalidHeaderName,
 
-    /// The handshake sets this header by itself, or must not have it.
+    /// The handshake sets this header by itself, or must not have it, over one HTTP or the other.
     #[error("header `{name}` belongs to the handshake")]
     ReservedHeader {
         /// In lower case.

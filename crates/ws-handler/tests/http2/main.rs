@@ -15,6 +15,7 @@ mod flow;
 mod heads;
 mod mounting;
 mod opening;
+mod own_client;
 mod serving;
 mod stopping;
 mod streams;
