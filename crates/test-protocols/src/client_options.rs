@@ -45,6 +45,8 @@ pub struct ClientOptions {
     pub clients: usize,
     /// From the start of one round to that of the next.
     pub delay: Duration,
+    /// Whether to open the WebSockets over HTTP/2.
+    pub http2: bool,
     /// Whether to offer compression, and which.
     pub deflate: DeflateOptions,
 }
@@ -84,6 +86,7 @@ impl ClientOptions {
             fragment_bytes: NonZeroUsize::new(fragment),
             clients: arguments.clients,
             delay: Duration::from_millis(arguments.delay),
+            http2: arguments.http2,
             deflate: arguments.deflate,
         })
     }
@@ -151,6 +154,10 @@ struct Arguments {
     #[arg(short, long, value_name = "N", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(..=MAX_DELAY_MS))]
     delay: u64,
+
+    /// Open the WebSockets over HTTP/2 (RFC 8441)
+    #[arg(long)]
+    http2: bool,
 
     #[command(flatten)]
     deflate: DeflateOptions,
@@ -250,6 +257,7 @@ mod tests {
             fragment_bytes: NonZeroUsize::new(4000),
             clients: 1,
             delay: Duration::from_secs(1),
+            http2: false,
             deflate: DeflateOptions::default(),
         };
         assert_eq!(options, want);
@@ -307,7 +315,7 @@ mod tests {
             );
         }
         assert!(
-            text.contains("--url <URL>") && text.contains("--help"),
+            text.contains("--url <URL>") && text.contains("--http2") && text.contains("--help"),
             "{text}"
         );
     }

@@ -13,8 +13,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use ws_client::{
-    Bytes, CloseCode, CloseEvent, ConnectError, ConnectRequest, Message, OpCode, Policy, Prepared,
-    RequestError, Session, connect,
+    Bytes, CloseCode, CloseEvent, ConnectError, ConnectRequest, HttpVersion, Message, OpCode,
+    Policy, Prepared, RequestError, Session, connect,
 };
 
 use crate::{
@@ -362,7 +362,13 @@ fn request(options: &ClientOptions) -> Result<ConnectRequest, RequestError> {
         // From one round to the next may be an hour.
         .with_idle_timeout(None)
         .with_compression(options.deflate.config());
-    let request = ConnectRequest::to(&options.url.to_string())?.with_policy(policy);
+    let version = match options.http2 {
+        true => HttpVersion::Http2,
+        false => HttpVersion::Http1,
+    };
+    let request = ConnectRequest::to(&options.url.to_string())?
+        .with_policy(policy)
+        .with_http_version(version);
     match &options.protocol {
         Some(protocol) => request.with_subprotocol(protocol),
         None => Ok(request),

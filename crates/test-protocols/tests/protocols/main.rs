@@ -10,6 +10,7 @@ mod broadcast;
 #[cfg(unix)]
 mod compression;
 mod echo;
+mod http2;
 mod isolation;
 mod messages;
 mod names;
