@@ -19,6 +19,9 @@ mod axum_example;
 #[path = "../examples/echo.rs"]
 #[expect(dead_code, reason = "its `main` serves until a signal")]
 mod echo_example;
+#[path = "../examples/http2.rs"]
+#[expect(dead_code, reason = "its `main` prints")]
+mod http2_example;
 #[path = "../examples/hyper.rs"]
 #[expect(dead_code, reason = "its `main` serves until a signal")]
 mod hyper_example;
@@ -44,10 +47,13 @@ use talk::{hear, say};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
 };
 use tokio_tungstenite::tungstenite::Message;
-use ws_handler::{NotFound, WebSocketFactory, WebSocketHandler};
+use ws_client::{ConnectRequest, HttpVersion, connect};
+use ws_handler::{
+    Message as OurMessage, NotFound, Session, WebSocketFactory, WebSocketHandler, from_fn,
+};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
 
@@ -313,4 +319,26 @@ async fn per_core_echoes_on_every_thread_and_says_on_which() {
 
     let both = ["you are on ws-per-core-0", "you are on ws-per-core-1"];
     assert_eq!(seen, both.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn http2_example_serves_either_http_on_one_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(http2_example::serve(listener));
+
+    let mut foreign = join(address, "/", []).await;
+    assert_eq!(ask(&mut foreign, "hello").await, "hello over HTTP/1.1");
+
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let endpoint = from_fn(move |_session: Session, message: OurMessage| {
+        let told = heard.send(message);
+        async move { Ok(told?) }
+    });
+    let request = ConnectRequest::to(&format!("ws://{address}/")).unwrap();
+    let request = request.with_http_version(HttpVersion::Http2);
+    let session = bounded(connect(request, endpoint)).await.unwrap();
+    session.send_text("hello").await.unwrap();
+    let answer = bounded(hears.recv()).await.unwrap();
+    assert_eq!(answer, OurMessage::text("hello over HTTP/2.0"));
 }

@@ -5,5 +5,6 @@
 mod recorder;
 
 mod hostile;
+mod over_streams;
 mod serving;
 mod sessions;

@@ -12,6 +12,7 @@ use http_body_util::Empty;
 use hyper::{server::conn::http2, service::service_fn, upgrade::Upgraded};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinHandle,
@@ -30,7 +31,10 @@ pub(crate) fn url_of(listener: &TcpListener) -> String {
 
 pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-pub(crate) async fn echo(mut socket: Socket) {
+pub(crate) async fn echo<I>(mut socket: WebSocketStream<I>)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
     while let Some(Ok(message)) = socket.next().await {
         if message.is_text() || message.is_binary() {
             socket.send(message).await.unwrap();
@@ -38,8 +42,7 @@ pub(crate) async fn echo(mut socket: Socket) {
     }
 }
 
-/// A hyper server of one session a connection, which takes the first subprotocol; the heads of the
-/// requests are told.
+/// A hyper server, which takes the first subprotocol; the heads of the requests are told.
 pub(crate) async fn serve<F>(
     talk: impl Fn(Socket) -> F + Clone + Send + Sync + 'static,
 ) -> (String, mpsc::UnboundedReceiver<http::request::Parts>)
@@ -52,30 +55,43 @@ where
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let (talk, heads) = (talk.clone(), heads.clone());
-            let service = service_fn(move |mut request: Request<_>| {
-                let (upgrade, talk) = (hyper::upgrade::on(&mut request), talk.clone());
-                let (head, _) = request.into_parts();
-                let mut answer = Response::new(Empty::<Bytes>::new());
-                if let Some(offers) = head.headers.get("sec-websocket-protocol") {
-                    answer
-                        .headers_mut()
-                        .insert("sec-websocket-protocol", offers.clone());
-                }
-                heads.send(head).ok();
-                tokio::spawn(async move {
-                    let stream = TokioIo::new(upgrade.await.unwrap());
-                    talk(WebSocketStream::from_raw_socket(stream, Role::Server, None).await).await;
-                });
-                std::future::ready(Ok::<_, Infallible>(answer))
-            });
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .enable_connect_protocol()
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::spawn(connection);
+            let heads = heads.clone();
+            let tell = move |head| drop(heads.send(head));
+            tokio::spawn(serve_connection(stream, talk.clone(), tell));
         }
     });
     (url, told)
+}
+
+/// One connection of such a server.
+pub(crate) async fn serve_connection<I, F>(
+    stream: I,
+    talk: impl Fn(Socket) -> F + Clone + Send + Sync + 'static,
+    tell: impl Fn(http::request::Parts) + Send + Sync + 'static,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    const PROTOCOL: &str = "sec-websocket-protocol";
+    let service = service_fn(move |mut request: Request<_>| {
+        let (upgrade, talk) = (hyper::upgrade::on(&mut request), talk.clone());
+        let (head, _) = request.into_parts();
+        let mut answer = Response::new(Empty::<Bytes>::new());
+        if let Some(offers) = head.headers.get(PROTOCOL) {
+            answer.headers_mut().insert(PROTOCOL, offers.clone());
+        }
+        tell(head);
+        tokio::spawn(async move {
+            let stream = TokioIo::new(upgrade.await.unwrap());
+            talk(WebSocketStream::from_raw_socket(stream, Role::Server, None).await).await;
+        });
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .enable_connect_protocol()
+        .serve_connection(TokioIo::new(stream), service);
+    // How it ends is what the client says.
+    let _how = connection.await;
 }
 
 pub(crate) struct ByHand {
