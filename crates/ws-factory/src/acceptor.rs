@@ -94,7 +94,7 @@ impl<E: Endpoint> Accept<E> {
         }
     }
 
-    /// Adds a header to the 101.
+    /// Adds a header to the 101, over HTTP/2 to the 200.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! From a WebSocket handshake to a running session: factory, registry, endpoints, driver.
 //!
 //! ```text
-//!   HTTP request ─▶ WebSocketFactory ─▶ 101 ─▶ upgrade ─▶ Driver (one task)
+//!   HTTP request ─▶ WebSocketFactory ─▶ 101 or, over HTTP/2, 200 ─▶ upgrade ─▶ Driver (one task)
 //!                      │ refused                            │
 //!                      ▼                                    ▼
 //!                   Rejection        bytes ─▶ ws-core ─▶ Endpoint

@@ -134,7 +134,7 @@ impl Negotiated {
     }
 }
 
-/// What an application adds to the 101: none of its headers is the handshake's.
+/// What an application adds to the 101 or the 200: none of its headers is the handshake's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ExtraHeaders(HeaderMap);
 
@@ -165,7 +165,7 @@ impl ExtraHeaders {
     }
 }
 
-/// Why a header cannot be added to the 101. The application's fault, never the peer's.
+/// Why a header cannot be added to the answer that accepts. The application's fault, never the peer's.
 ///
 /// In an endpoint factory `?` turns it into a 500.
 ///
@@ -181,7 +181,7 @@ pub enum HeaderError {
     #[error("header name is not a token")]
     InvalidName,
 
-    /// The handshake sets this header itself, or a 101 must not have it (RFC 9110 §8.6).
+    /// The handshake sets this header itself, or its answer must not have it (RFC 9110 §8.6).
     #[error("header `{name}` belongs to the handshake")]
     Reserved {
         /// In lower case.

@@ -275,7 +275,8 @@ impl Session {
             .map_err(|error| error.map(Frame::into_payload))
     }
 
-    /// Waits until every message queued so far has been written to the socket.
+    /// Waits until every message queued so far has been written to the socket; over HTTP/2, to the
+    /// connection, where at most 128 KiB wait for the peer's window.
     ///
     /// # Errors
     ///

@@ -25,6 +25,7 @@
 //! | limit | [`Policy`] |
 //! | watch | [`WebSocketFactory::stats`], [`SessionListener`] |
 //! | stop | [`Routes::shutdown`]; [`Server`] does so by itself |
+//! | serve sessions over HTTP/2, too | [`WebSocketHandler`] |
 //!
 //! Everything of `ws-factory` and `ws-core` is re-exported: this dependency is enough. Where an
 //! example of theirs says `use ws_factory::…`, say `use ws_handler::…`. Whole programs are in

@@ -89,6 +89,25 @@ async fn te_and_an_upper_case_name_are_refused_as_well() {
     }
 }
 
+/// Hostile input P6: hyper gives up such a connection, and no other.
+#[tokio::test]
+async fn body_that_a_connect_announces_ends_its_connection_only() {
+    let (addr, mut log) = recording().await;
+    let mut wire = Wire::connect(addr).await;
+    let mut other = Wire::connect(addr).await;
+    other.open(1).await;
+
+    let fields = connect_with("", &[("content-length", "5")]);
+    wire.send(&headers(1, END_HEADERS, &fields)).await;
+    while let Some(frame) = wire.next().await {
+        assert!(!frame.is_ok(), "{frame:?}");
+    }
+
+    other.echoes(1).await;
+    drop(other);
+    assert_eq!(log.life().await.first(), Some(&Seen::Connected));
+}
+
 /// Hostile input P13.
 #[tokio::test]
 async fn field_block_without_end_ends_the_connection() {
