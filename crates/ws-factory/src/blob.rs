@@ -3,17 +3,37 @@
 //! Each field is its length and its bytes, in an order that writer and reader agree on. Compact
 //! rather than quick: it is written and kept once for each session, and seldom read.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::{
+    cell::Cell,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+};
 
 use crate::headers;
 
 /// Appends fields: each is its length as a number, then its bytes.
-#[derive(Default)]
 pub(crate) struct Writer(Vec<u8>);
 
+/// How much room to write in a thread keeps, in bytes: for the headers of a browser, and many more.
+const MAX_KEPT_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    /// Written here first, so that what is kept is one allocation of its size, with no hole behind it.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 impl Writer {
+    pub(crate) fn new() -> Self {
+        Self(ROOM.take())
+    }
+
     pub(crate) fn finish(self) -> Box<[u8]> {
-        self.0.into_boxed_slice()
+        let Self(mut room) = self;
+        let blob = Box::from(&room[..]);
+        if room.capacity() <= MAX_KEPT_BYTES {
+            room.clear();
+            ROOM.set(room);
+        }
+        blob
     }
 
     pub(crate) fn byte(&mut self, byte: u8) {
@@ -34,13 +54,20 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
-    pub(crate) fn pairs<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a [u8])>) {
-        let mut section = Self::default();
-        for (name, value) in pairs {
-            section.bytes(name.as_bytes());
-            section.bytes(value);
+    /// Asks for the pairs twice: what they take stands before them.
+    pub(crate) fn pairs<'a, P>(&mut self, pairs: impl Fn() -> P)
+    where
+        P: Iterator<Item = (&'a str, &'a [u8])>,
+    {
+        let lengths = pairs().map(|(name, value)| {
+            let (name, value) = (name.len(), value.len());
+            number_len(name) + name + number_len(value) + value
+        });
+        self.number(lengths.sum());
+        for (name, value) in pairs() {
+            self.bytes(name.as_bytes());
+            self.bytes(value);
         }
-        self.bytes(&section.0);
     }
 
     pub(crate) fn address(&mut self, address: Option<SocketAddr>) {
@@ -48,14 +75,23 @@ impl Writer {
             return self.bytes(&[]);
         };
         let port = address.port().to_be_bytes();
-        match address {
-            SocketAddr::V4(v4) => self.bytes(&[&v4.ip().octets()[..], &port].concat()),
-            SocketAddr::V6(v6) => {
-                let scope = v6.scope_id().to_be_bytes();
-                self.bytes(&[&v6.ip().octets()[..], &scope, &port].concat());
+        let mut put = |parts: &[&[u8]]| {
+            self.number(parts.iter().map(|part| part.len()).sum());
+            for part in parts {
+                self.0.extend_from_slice(part);
             }
+        };
+        match address {
+            SocketAddr::V4(v4) => put(&[&v4.ip().octets(), &port]),
+            SocketAddr::V6(v6) => put(&[&v6.ip().octets(), &v6.scope_id().to_be_bytes(), &port]),
         }
     }
+}
+
+/// How many bytes [`Writer::number`] takes.
+const fn number_len(number: usize) -> usize {
+    let bits = usize::BITS - (number | 1).leading_zeros();
+    bits.div_ceil(7) as usize
 }
 
 /// Takes back what [`Writer`] appended. Cannot fail: nothing else writes what it reads.
@@ -134,7 +170,7 @@ mod tests {
     #[test]
     fn number_of_any_size_comes_back() {
         for number in [0, 1, 127, 128, 16_383, 16_384, usize::MAX] {
-            let mut writer = Writer::default();
+            let mut writer = Writer::new();
             writer.number(number);
             let blob = writer.finish();
 
@@ -146,7 +182,7 @@ mod tests {
     fn address_of_either_kind_comes_back() {
         for address in ["192.0.2.7:50123", "[2001:db8::7]:443", "[fe80::7%2]:1"] {
             let address: Option<SocketAddr> = Some(address.parse().unwrap());
-            let mut writer = Writer::default();
+            let mut writer = Writer::new();
             writer.address(address);
             writer.address(None);
             let blob = writer.finish();
@@ -159,14 +195,21 @@ mod tests {
 
     #[test]
     fn pairs_come_back_in_order_empty_ones_too() {
-        let pairs = [("a", &b"1"[..]), ("", b""), ("a", b"\xff")];
-        let mut writer = Writer::default();
-        writer.pairs(pairs.into_iter());
-        writer.pairs([].into_iter());
+        let long = [7; 20_000];
+        let pairs = [
+            ("a", &b"1"[..]),
+            ("", b""),
+            ("a", b"\xff"),
+            ("b", &long[..127]),
+        ];
+        let pairs = [&pairs[..], &[("c", &long[..128]), ("d", &long)]].concat();
+        let mut writer = Writer::new();
+        writer.pairs(|| pairs.iter().copied());
+        writer.pairs(|| [].into_iter());
         let blob = writer.finish();
 
         let mut reader = Reader::new(&blob);
-        assert!(reader.pairs().eq(pairs));
+        assert!(reader.pairs().eq(pairs.iter().copied()));
         assert_eq!(reader.pairs().count(), 0);
     }
 }

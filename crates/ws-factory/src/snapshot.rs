@@ -98,7 +98,7 @@ impl RequestSnapshot {
             .path_and_query()
             .map_or("", |path| path.as_str());
 
-        let mut blob = Writer::default();
+        let mut blob = Writer::new();
         blob.byte(u8::from(request.version == Version::HTTP_2));
         blob.byte(u8::from(info.secure()));
         blob.address(info.peer());
@@ -109,19 +109,19 @@ impl RequestSnapshot {
         blob.bytes(subprotocol.unwrap_or_default().as_bytes());
         let extensions = ExtensionOffer::header(extensions);
         blob.bytes(extensions.as_ref().map_or(&[], HeaderValue::as_bytes));
-        blob.pairs(
+        blob.pairs(|| {
             params
                 .into_iter()
                 .flat_map(|params| params.iter())
-                .map(|(name, value)| (name, value.as_bytes())),
-        );
-        blob.pairs(
+                .map(|(name, value)| (name, value.as_bytes()))
+        });
+        blob.pairs(|| {
             request
                 .headers
                 .iter()
                 .filter(|(name, _)| kept.keeps(name))
-                .map(|(name, value)| (name.as_str(), value.as_bytes())),
-        );
+                .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        });
         Self(blob.finish())
     }
 

@@ -244,7 +244,8 @@ impl Server {
                         guard,
                         stopping: stopping.subscribe(),
                     };
-                    connections.spawn(connection.serve(stream));
+                    // Boxed, since its room is moved about until it runs.
+                    connections.spawn(Box::pin(connection.serve(stream)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
