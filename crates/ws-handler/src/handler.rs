@@ -1,7 +1,9 @@
 //! A service around a service: WebSockets here, everything else there.
 
 use std::{
+    any::Any,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -94,8 +96,11 @@ impl<S> WebSocketHandler<S> {
                     Rejection::other_protocol().into_response(),
                 ))),
             },
-            None => Responding::Inner {
-                future: inner(request),
+            // A server polls us in the request's task, but calls us in that of the connection, which
+            // over HTTP/2 is all of its requests and sessions.
+            None => match catch_unwind(AssertUnwindSafe(|| inner(request))) {
+                Ok(future) => Responding::Inner { future },
+                Err(panic) => Responding::Panicked { panic: Some(panic) },
             },
         };
         HandlerFuture { response }
@@ -167,6 +172,9 @@ pin_project! {
             #[pin]
             future: F,
         },
+        Panicked {
+            panic: Option<Box<dyn Any + Send>>,
+        },
     }
 }
 
@@ -183,6 +191,9 @@ where
             }
             RespondingProj::Inner { future } => {
                 ready!(future.poll(cx)).map(|response| response.map(Either::Right))
+            }
+            RespondingProj::Panicked { panic } => {
+                resume_unwind(panic.take().expect("polled after its end"))
             }
         })
     }

@@ -17,6 +17,7 @@ mod mounting;
 mod opening;
 mod own_client;
 mod serving;
+mod sharing;
 mod stopping;
 mod streams;
 mod wire;
