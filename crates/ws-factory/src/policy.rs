@@ -146,10 +146,11 @@ impl Policy {
     /// 1006. Default: 60 s; `None` for ever.
     ///
     /// However little it takes, it has as long again. What the operating system has taken counts as
-    /// taken. What a transport of one's own has taken, such as TLS, counts once that could be flushed,
-    /// or went on: whenever it wakes the waker that its `poll_flush` was given last. So one that wakes
-    /// it without need prolongs the deadline, and one whose `poll_flush` does not wait for the socket
-    /// has none until it takes no more.
+    /// taken. Over HTTP/2 a server sees what its client takes 16 KiB at a time. What a transport of
+    /// one's own has taken, such as TLS, counts once that could be flushed, or went on: whenever it
+    /// wakes the waker that its `poll_flush` was given last. So one that wakes it without need prolongs
+    /// the deadline, and one whose `poll_flush` does not wait for the socket has none until it takes no
+    /// more.
     #[must_use]
     pub const fn with_write_deadline(mut self, deadline: Option<Duration>) -> Self {
         self.write_deadline = deadline;
