@@ -112,9 +112,7 @@ impl Pieces {
 
     /// Takes what was written to the end.
     pub(crate) fn take_end(&mut self) -> Bytes {
-        self.0
-            .as_mut()
-            .map_or_else(Bytes::new, |room| room.tail.split().freeze())
+        self.0.as_mut().map_or_else(Bytes::new, |room| room.cut_tail())
     }
 
     /// Drops so many of the first bytes: not more than there are.
@@ -122,6 +120,10 @@ impl Pieces {
         let Some(room) = &mut self.0 else {
             return;
         };
+        if room.tail.capacity() > MAX_KEPT_TAIL_BYTES {
+            // What is left of it would look like one that may be kept.
+            room.seal();
+        }
         let mut left = bytes;
         while let Some(piece) = room.first.front_mut() {
             let cut = left.min(piece.len());
@@ -178,13 +180,15 @@ impl Room {
     /// Room to write to its tail.
     #[inline]
     fn with_tail() -> Box<Self> {
-        LAST.take().unwrap_or_else(Self::other_with_tail)
+        // There is none in a destructor that runs late in the life of a thread.
+        let last = LAST.try_with(Cell::take).ok().flatten();
+        last.unwrap_or_else(Self::other_with_tail)
     }
 
     #[cold]
     fn other_with_tail() -> Box<Self> {
-        let kept = OTHERS.with_borrow_mut(|others| others.with_tail.pop());
-        kept.unwrap_or_else(|| {
+        let kept = OTHERS.try_with(|others| others.borrow_mut().with_tail.pop());
+        kept.ok().flatten().unwrap_or_else(|| {
             Box::new(Self {
                 tail: BytesMut::with_capacity(TAIL_BYTES),
                 ..Self::default()
@@ -195,9 +199,8 @@ impl Room {
     /// Room whose tail nobody may write to: a broadcast to ten thousand who wait for nothing else
     /// would otherwise reserve as many tails.
     fn bare() -> Box<Self> {
-        OTHERS
-            .with_borrow_mut(|others| others.bare.pop())
-            .unwrap_or_default()
+        let kept = OTHERS.try_with(|others| others.borrow_mut().bare.pop());
+        kept.ok().flatten().unwrap_or_default()
     }
 
     fn is_empty(&self) -> bool {
@@ -207,10 +210,20 @@ impl Room {
     /// Makes pieces of their own of the tail and what is behind it, so that more can be added.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.first.push_back(self.tail.split().freeze());
+            let tail = self.cut_tail();
+            self.first.push_back(tail);
         }
         if !self.last.is_empty() {
             self.first.push_back(std::mem::take(&mut self.last));
+        }
+    }
+
+    /// Takes what was written to the tail. Of a large one nothing is left, since that would look like
+    /// one that may be kept.
+    fn cut_tail(&mut self) -> Bytes {
+        match self.tail.capacity() > MAX_KEPT_TAIL_BYTES {
+            true => std::mem::take(&mut self.tail).freeze(),
+            false => self.tail.split().freeze(),
         }
     }
 
@@ -376,6 +389,30 @@ mod tests {
         drop(written(&[0; MAX_KEPT_TAIL_BYTES + 1]));
 
         assert_eq!(kept(), (KEPT, KEPT_BARE));
+    }
+
+    /// Of a tail of 1 MiB there are 100,000 bytes left in each.
+    #[test]
+    fn thread_keeps_no_end_of_a_large_tail() {
+        const WRITTEN: usize = (1 << 20) - 100_000;
+        let large = || {
+            let mut pieces = Pieces::default();
+            pieces.end().reserve(1 << 20);
+            pieces.end().resize(WRITTEN, 7);
+            pieces
+        };
+
+        let mut advanced = large();
+        advanced.advance(WRITTEN - 1);
+        drop(advanced);
+        let mut taken = large();
+        drop(taken.take_end());
+        drop(taken);
+        let mut sealed = large();
+        sealed.push_removable(Bytes::from_static(b"behind"));
+        drop(sealed);
+
+        assert_eq!(kept().0, 0);
     }
 
     #[test]
