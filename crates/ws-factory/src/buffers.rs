@@ -186,7 +186,7 @@ impl ReadBuffers {
         self.reads = 0;
         let most = bytes.saturating_mul(LARGE_SLACK);
         let free = self.large.iter_mut().position(|large| {
-            (bytes..=most).contains(&large.bytes) && large.rest.try_reclaim(bytes)
+            (bytes..=most).contains(&large.bytes) && large.rest.try_reclaim(large.bytes)
         })?;
         Some(self.large.swap_remove(free).rest)
     }
@@ -299,6 +299,27 @@ mod tests {
 
         assert_eq!((again.as_ptr(), again.len()), (at, 0));
         assert!(again.capacity() >= 1 << 20);
+    }
+
+    /// Or a peer could have a thread keep far more than it counts: a few KiB of each buffer.
+    #[test]
+    fn buffer_of_a_large_message_stays_as_large_when_shorter_ones_use_it() {
+        let mut buffer = BytesMut::with_capacity(1 << 20);
+        let mut len = 1 << 20;
+        while len >= 1 << 14 {
+            buffer.resize(len, 1);
+            drop(buffer.split());
+            keep_large(len, std::mem::take(&mut buffer));
+            len /= 2;
+            match take_large(len) {
+                Some(again) => buffer = again,
+                None => break,
+            }
+        }
+
+        assert_eq!(len, (1 << 20) / LARGE_SLACK / 2, "it is far too large");
+        let counted = with_reading(|buffers| buffers.large[0].bytes);
+        assert_eq!(counted, 1 << 20);
     }
 
     #[test]
