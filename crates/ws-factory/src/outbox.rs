@@ -272,14 +272,16 @@ impl Outbox {
         let mut queue = self.lock();
         queue.phase = Phase::Over;
         queue.close_waits = false;
-        queue.waker = None;
         queue.waiting = Load::default();
         queue.in_flight = Load::default();
         queue.droppable = None;
-        queue.anew = queue.anew.take().map(|_| Box::default());
-        queue.data.clear();
         queue.control.clear();
+        let waker = queue.waker.take();
+        let anew = queue.anew.as_deref_mut().map(std::mem::take);
+        let data = std::mem::take(&mut queue.data);
         drop(queue);
+        // Without the lock: the application's own payloads are in it, and what they drop may ask us.
+        drop((waker, anew, data));
         self.changed.notify_waiters();
     }
 

@@ -56,6 +56,8 @@ mod dropping;
 
 mod misuse;
 
+mod destructors;
+
 // Many.
 mod groups;
 
