@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use ws_core::Message;
@@ -51,10 +51,12 @@ impl<'a> Sending<'a> {
     }
 
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        match &mut self.state {
-            State::Waits(waiting) => waiting.as_mut().poll(cx),
-            State::Offered(_) | State::Done => Poll::Pending,
-        }
+        let State::Waits(waiting) = &mut self.state else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(waiting.as_mut().poll(cx));
+        self.state = State::Done;
+        Poll::Ready(outcome)
     }
 }
 

@@ -71,6 +71,23 @@ async fn send_that_is_dropped_while_it_waits_sends_nothing() {
     );
 }
 
+/// As `select!` in a loop may, also of one that was queued at once.
+#[tokio::test(start_paused = true)]
+async fn send_that_is_asked_again_after_it_is_done_waits_and_sends_nothing() {
+    let (mut peer, session) = narrow(1);
+    let mut at_once = std::pin::pin!(session.send(Message::text("of some length")));
+    at_once.as_mut().await.unwrap();
+    let mut waited = std::pin::pin!(session.send(Message::text("behind it")));
+    assert!(waits(waited.as_mut()).await);
+    assert_eq!(peer.recv().await, "text of some length");
+    waited.as_mut().await.unwrap();
+
+    assert!(waits(at_once).await && waits(waited).await);
+
+    assert_eq!(peer.recv().await, "text behind it");
+    assert!(waits(peer.recv()).await);
+}
+
 /// Hostile input A14.
 #[tokio::test(start_paused = true)]
 async fn try_send_gives_back_what_finds_no_room() {
