@@ -112,7 +112,9 @@ impl Pieces {
 
     /// Takes what was written to the end.
     pub(crate) fn take_end(&mut self) -> Bytes {
-        self.0.as_mut().map_or_else(Bytes::new, |room| room.cut_tail())
+        self.0
+            .as_mut()
+            .map_or_else(Bytes::new, |room| room.cut_tail())
     }
 
     /// Drops so many of the first bytes: not more than there are.

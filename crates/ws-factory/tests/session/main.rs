@@ -70,4 +70,8 @@ mod topics;
 mod many_members;
 
 // Anything.
+mod chance;
+
 mod schedules;
+
+mod storms;

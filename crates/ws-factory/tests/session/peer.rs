@@ -1,7 +1,7 @@
 //! The other end of the pipe, by the definitions of RFC 6455 and without the product's own writer.
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::JoinHandle,
 };
 use ws_factory::{Endpoint, Established, MaskKeys, Policy, Role, Session, Transport};
@@ -53,7 +53,7 @@ pub(crate) fn run<E: Endpoint>(
 
 /// Masking keys that a test can do without being unable to predict.
 #[derive(Debug)]
-struct Counter(u32);
+pub(crate) struct Counter(pub(crate) u32);
 
 impl MaskKeys for Counter {
     fn next_key(&mut self) -> [u8; 4] {
@@ -100,23 +100,7 @@ impl Peer {
     }
 
     async fn recv_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 2];
-        self.io.read_exact(&mut head).await.ok()?;
-        let len = match head[1] & 0x7F {
-            126 => u64::from(self.io.read_u16().await.unwrap()),
-            127 => self.io.read_u64().await.unwrap(),
-            short => u64::from(short),
-        };
-        let masked = head[1] & 0x80 != 0;
-        assert_eq!(masked, self.session == Role::Client, "§5.1");
-        let mut key = [0; 4];
-        if masked {
-            self.io.read_exact(&mut key).await.unwrap();
-        }
-        let mut payload = vec![0; usize::try_from(len).unwrap()];
-        self.io.read_exact(&mut payload).await.unwrap();
-        mask(&mut payload, key);
-        Some((head[0], payload))
+        read_frame(&mut self.io, self.session).await
     }
 
     /// Every frame that is still to come, and the end.
@@ -129,6 +113,30 @@ impl Peer {
             }
         }
     }
+}
+
+/// The first byte and the payload of the next frame of what `session` sends; `None` at the end.
+pub(crate) async fn read_frame(
+    io: &mut (impl AsyncRead + Unpin),
+    session: Role,
+) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 2];
+    io.read_exact(&mut head).await.ok()?;
+    let len = match head[1] & 0x7F {
+        126 => u64::from(io.read_u16().await.unwrap()),
+        127 => io.read_u64().await.unwrap(),
+        short => u64::from(short),
+    };
+    let masked = head[1] & 0x80 != 0;
+    assert_eq!(masked, session == Role::Client, "§5.1");
+    let mut key = [0; 4];
+    if masked {
+        io.read_exact(&mut key).await.unwrap();
+    }
+    let mut payload = vec![0; usize::try_from(len).unwrap()];
+    io.read_exact(&mut payload).await.unwrap();
+    mask(&mut payload, key);
+    Some((head[0], payload))
 }
 
 /// The payload of a Close.
