@@ -62,7 +62,7 @@ impl Outbox {
     }
 
     /// Queues a message if there is room. What is left of it then is not to be used; otherwise it is
-    /// as it was. By reference, since it is moved often enough on its way here: 20 instructions.
+    /// as it was. By reference, since it is moved often enough on its way here.
     pub(crate) fn offer(&self, message: &mut Message) -> Admission {
         let len = message.len();
         self.push(message, len, Queue::admits_message, Queue::encode_message)

@@ -66,7 +66,7 @@ impl Link {
                     self.reading.drained = self.turn.bytes == 0;
                     return Poll::Pending;
                 }
-                // Not by a closure, which would be a function of its own: 25 instructions.
+                // Not by a closure, which would be a function of its own: 20 instructions.
                 let mut buffers = buffers::lend();
                 let read = self.poll_read_shared(cx, demand, &mut buffers);
                 buffers::give_back(buffers);
