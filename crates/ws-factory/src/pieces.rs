@@ -80,8 +80,8 @@ impl Pieces {
     #[inline]
     pub(crate) fn end(&mut self) -> &mut BytesMut {
         let room = self.0.get_or_insert_with(Room::with_tail);
-        if !room.last.is_empty() {
-            room.seal();
+        if !room.last.is_empty() || room.tail.capacity() == 0 {
+            room.make_tail();
         }
         &mut room.tail
     }
@@ -198,11 +198,24 @@ impl Room {
         })
     }
 
-    /// Room whose tail nobody may write to: a broadcast to ten thousand who wait for nothing else
-    /// would otherwise reserve as many tails.
+    /// Room without a tail: a broadcast to ten thousand who wait for nothing else would otherwise
+    /// reserve as many.
     fn bare() -> Box<Self> {
         let kept = OTHERS.try_with(|others| others.borrow_mut().bare.pop());
         kept.ok().flatten().unwrap_or_default()
+    }
+
+    /// Has a tail that is written behind everything else: where there is none, one of the thread's.
+    #[inline(never)]
+    fn make_tail(&mut self) {
+        if !self.last.is_empty() {
+            self.seal();
+        }
+        if self.tail.capacity() == 0 {
+            let mut other = Self::with_tail();
+            std::mem::swap(&mut self.tail, &mut other.tail);
+            other.give_back();
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -362,6 +375,22 @@ mod tests {
         let second = written(b"second");
 
         assert_eq!(second.as_two().map(|[tail, _]| tail.as_ptr()), at);
+    }
+
+    /// As where a small message joins a broadcast.
+    #[test]
+    fn what_is_written_behind_a_shared_piece_lies_in_a_tail_of_the_threads() {
+        let small = written(b"small");
+        let at = small.as_two().map(|[tail, _]| tail.as_ptr());
+        drop(small);
+
+        let mut pieces = Pieces::default();
+        pieces.push(Bytes::from_static(b"shared"));
+        pieces.end().extend_from_slice(b"small");
+
+        assert_eq!(pieces.iter().nth(1).map(<[u8]>::as_ptr), at);
+        drop(pieces);
+        assert_eq!(kept(), (1, 1));
     }
 
     #[test]
